@@ -1,0 +1,68 @@
+"""Five lines for notebooks: load a generator, load photographs, invert, blend, save."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .blending.blends import Blend, make_child
+from .faces.aligner import FFHQ
+from .generators.mobile_stylegan import ffhq
+from .image import load_photo, save_synthetic, to_uint8
+from .interfaces import AlignedFace, Generator, Inversion, OnStep
+from .inversion.inverter import default_inverter
+from .report.progress import InversionBar
+from .report.run_folder import provenance
+
+
+@cache
+def load_generator(device: str = "cpu") -> Generator:
+    """MobileStyleGAN FFHQ 1024, frozen. Raises UserError, saying what to run, when its weights were not fetched."""
+    return ffhq(device)
+
+
+@cache
+def _aligner(size: int) -> FFHQ:
+    return FFHQ(size)
+
+
+def load_face(path: str | Path, face: int | None = None, size: int = 1024) -> AlignedFace:
+    """A photograph's largest face, or number `face` from the left, aligned as FFHQ. UserError if there is none."""
+    return _aligner(size)(load_photo(path), Path(path).name, face)
+
+
+def invert(
+    generator: Generator,
+    faces: Sequence[AlignedFace],
+    seed: int = 0,
+    on_step: OnStep | None = None,
+    **optimiser: Any,
+) -> list[Inversion]:
+    """The default recipe, one inversion a face; keywords go to `inversion.loop.Optimiser`, e.g. steps=50.
+
+    Without `on_step` a progress bar is shown.
+    """
+    inverter = default_inverter(generator, **optimiser)
+    if on_step:
+        return inverter(faces, [seed] * len(faces), on_step)
+    with InversionBar(len(faces), inverter.optimiser.steps) as bar:
+        return inverter(faces, [seed] * len(faces), bar)
+
+
+def blend(
+    generator: Generator, father: Inversion, mother: Inversion, weight: float = 0.5, recipe: Blend | None = None
+) -> Tensor:
+    """The child's picture, [1, 3, R, R]. `recipe` (any of `blending.blends`) replaces the even blend at `weight`."""
+    ws = make_child(recipe or Blend(weight), father, mother, generator)
+    with torch.no_grad():
+        return generator.synthesis(ws[None].to(generator.device))
+
+
+def save(image: Tensor, path: str | Path, generator: Generator | None = None) -> None:
+    """Write a PNG marked as synthetic, with a JSON file beside it that says so too."""
+    save_synthetic(path, to_uint8(image), provenance(generator) if generator else {})

@@ -1,0 +1,109 @@
+"""`weights/catalogue.yaml`: where each weights file comes from, and what it must hash to. Nothing here downloads."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from ..image import write_atomically
+from ..interfaces import UserError
+
+_CLONE = Path(__file__).resolve().parents[2] / "weights"
+FETCH = "python scripts/fetch_weights.py"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file that this project needs, and the package that carries it."""
+
+    name: str
+    file: str  # what it is called in the weights folder
+    sha256: str  # of that file
+    carrier: str  # "package==version"
+    carrier_file: str  # the archive
+    carrier_sha256: str
+    members: tuple[str, ...]  # paths inside the archive
+    licence: str
+    source: str  # whose work it is
+    converter: str = ""  # a name in `checkpoints.convert.CONVERTERS`; empty: the member is kept as it is
+    pip_options: tuple[str, ...] = ()
+
+
+def weights_dir() -> Path:
+    """$GAN_INVERSION_WEIGHTS, or `weights/` of the clone this package runs from."""
+    return Path(os.environ.get("GAN_INVERSION_WEIGHTS") or _CLONE)
+
+
+def fetched_dir() -> Path:
+    """Where fetched and converted files lie (git-ignored)."""
+    return weights_dir() / "fetched"
+
+
+@cache
+def read_catalogue() -> dict[str, Entry]:
+    """All entries by name."""
+    for folder in (_CLONE, weights_dir()):
+        path = folder / "catalogue.yaml"
+        if path.is_file():
+            entries: dict[str, dict[str, Any]] = yaml.safe_load(path.read_text())
+            break
+    else:
+        raise UserError(f"catalogue.yaml not found in {weights_dir()}. Run from a clone, or set GAN_INVERSION_WEIGHTS.")
+    return {name: _entry(name, fields) for name, fields in entries.items()}
+
+
+def _entry(name: str, fields: dict[str, Any]) -> Entry:
+    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
+    return Entry(name=name, **values)
+
+
+def sha256_of_file(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def checked_path(name: str) -> Path:
+    """Path of a fetched file whose hash was just checked. Raises UserError: which file, which hashes, what to run."""
+    entry = read_catalogue()[name]
+    path = fetched_dir() / entry.file
+    if not path.is_file():
+        raise UserError(f"{path} is missing (expected sha256 {entry.sha256}). Run: {FETCH} only=[{name}]")
+    found = sha256_of_file(path)
+    if found != entry.sha256:
+        raise UserError(
+            f"{path} was altered or is incomplete.\n  expected sha256 {entry.sha256}\n  found    sha256 {found}\n"
+            f"Run: {FETCH} only=[{name}]"
+        )
+    return path
+
+
+def load_weights(name: str) -> dict[str, Tensor]:
+    """The tensors of a converted entry, on the CPU, hash checked."""
+    return load_file(checked_path(name))
+
+
+def read_cache(name: str) -> dict[str, Tensor] | None:
+    """Tensors that an earlier run derived from weights, or None (also when they are damaged)."""
+    path = fetched_dir() / f"{name}.safetensors"
+    try:
+        with safe_open(path, "pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    except (FileNotFoundError, SafetensorError, OSError):
+        return None
+
+
+def write_cache(name: str, tensors: dict[str, Tensor]) -> None:
+    """Keep derived tensors for the next run; a folder that cannot be written is no error."""
+    try:
+        write_atomically(fetched_dir() / f"{name}.safetensors", save(tensors))
+    except UserError:
+        return

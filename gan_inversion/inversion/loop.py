@@ -1,0 +1,203 @@
+"""GAN inversion by optimisation: ws* = argmin over ws of sum_k weight_k * loss_k(G(ws), face). Zhu 2016; Abdal 2019.
+
+The generator is frozen. Faces never influence each other: each has its own parameters, optimiser, random numbers,
+early stop and best step, so a batch equals its faces one by one; on a CPU they also pass the network one by one,
+because there a larger batch rounds differently and is no faster.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ..interfaces import (
+    BoundLoss,
+    Generator,
+    Inversion,
+    LatentSpace,
+    Loss,
+    OnStep,
+    Start,
+    Step,
+    Target,
+    Trial,
+    UserError,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """Adam, its schedule, and when to stop. Every field is a config key of the group `inversion`."""
+
+    steps: int = 100  # updates; the result of the last one is scored too
+    learning_rate: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.999)
+    warmup: int = 10  # steps over which the rate rises linearly
+    hold: float = 0.3  # share of the steps after which the rate falls to 0 along a cosine
+    latent_noise: float = 0.0  # standard deviation, in those of W, of noise added to ws while searching
+    latent_noise_until: float = 0.75  # share of the steps at which that noise has faded out
+    keep: str = "best"  # best | last: which scored step is returned
+    patience: int = 0  # stop a face that has not improved for so many steps; 0: never
+    min_improvement: float = 0.001  # relative; less than this does not count as improving
+    target: float | None = None  # stop a face whose total loss is this low
+
+    def __post_init__(self) -> None:
+        if self.keep not in ("best", "last"):
+            raise UserError(f"inversion.keep={self.keep}: choose best or last")
+        if self.steps < 0 or self.learning_rate <= 0:
+            raise UserError("inversion.steps must not be negative, and inversion.learning_rate must be above 0")
+
+    def rate(self, step: int) -> float:
+        """Learning rate of update `step`: linear warm-up, plateau, cosine to 0."""
+        done = step / max(self.steps, 1)
+        fall = 1.0 if done <= self.hold else 0.5 * (1 + math.cos(math.pi * (done - self.hold) / (1 - self.hold)))
+        return self.learning_rate * min(1.0, (step + 1) / max(self.warmup, 1)) * fall
+
+    def noise_scale(self, step: int) -> float:
+        """Falls quadratically to 0 at `latent_noise_until` (the ramp of the StyleGAN2 projector)."""
+        left = 1 - step / max(self.steps * self.latent_noise_until, 1e-9)
+        return self.latent_noise * max(0.0, left) ** 2
+
+
+@dataclass
+class _Face:
+    """One face on its way. Only the loop touches it."""
+
+    index: int
+    name: str
+    target: Tensor  # [1, 3, R, R]
+    parameters: Tensor  # [1, ...] of the space
+    adam: torch.optim.Adam
+    losses: list[tuple[str, float, BoundLoss]]
+    random: torch.Generator
+    best: Inversion | None = None
+    best_total: float = math.inf
+    reference: float = math.inf  # total loss that patience is counted from
+    reference_step: int = 0
+    updates: int = 0
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+def invert(
+    generator: Generator,
+    faces: Tensor,
+    space: LatentSpace,
+    start: Start,
+    losses: Mapping[str, Loss],
+    optimiser: Optimiser,
+    seeds: Sequence[int],
+    names: Sequence[str],
+    on_step: OnStep | None = None,
+) -> list[Inversion]:
+    """Recover each face's latents.
+
+    faces: [N, 3, R, R] in [-1, 1], on the generator's device, R its resolution; seeds and names: one a face. Returns N
+    inversions in the same order. Ctrl-C ends all that still run with their best step so far, marked interrupted; a
+    face whose loss becomes NaN ends with its best step and a warning.
+    """
+    statistics = generator.statistics()
+    active, results = [], {}
+    for i, (face, seed, name) in enumerate(zip(faces.split(1), seeds, names, strict=True)):
+        begin = start(generator, face, name, seed)
+        parameters = space.encode(begin, generator).detach().clone().requires_grad_()
+        adam = torch.optim.Adam([parameters], lr=optimiser.learning_rate, betas=optimiser.betas)
+        target = Target(face, statistics)
+        bound = [(key, loss.weight, loss.bind(target)) for key, loss in losses.items()]
+        random = torch.Generator().manual_seed(seed)
+        active.append(_Face(i, name, face, parameters, adam, bound, random))
+    together = len(active) if faces.device.type != "cpu" else 1
+    try:
+        for step in range(optimiser.steps + 1):
+            update = step < optimiser.steps
+            for chunk in (active[i : i + together] for i in range(0, len(active), max(together, 1))):
+                with torch.set_grad_enabled(update):
+                    ws = torch.cat([_latents(face, step, space, generator, optimiser) for face in chunk])
+                    images = generator.synthesis(ws)
+                    totals = [
+                        _score(face, Trial(image, row))
+                        for face, image, row in zip(chunk, images.split(1), ws.split(1), strict=True)
+                    ]
+                    if update:
+                        torch.cat(totals).sum().backward()
+                for face, image, row in zip(chunk, images.split(1), ws.split(1), strict=True):
+                    _keep(face, row, step, generator, optimiser)
+                    if on_step:
+                        on_step(Step(face.index, step, optimiser.steps, face.scores, row.detach(), image.detach()))
+            for face in list(active):
+                reason = _reason_to_stop(face, step, optimiser)
+                if reason:
+                    results[face.index] = _finish(face, reason)
+                    active.remove(face)
+                elif update:
+                    face.adam.param_groups[0]["lr"] = optimiser.rate(step)
+                    face.adam.step()
+                    face.adam.zero_grad(set_to_none=True)
+                    face.updates += 1
+            if not active:
+                break
+        results.update({face.index: _finish(face, "budget") for face in active})
+    except KeyboardInterrupt:
+        if any(face.best is None for face in active):
+            raise  # nothing was scored yet: there is nothing to keep
+        log.warning("interrupted: keeping the best of %s so far", ", ".join(face.name for face in active))
+        results.update({face.index: _finish(face, "interrupted") for face in active})
+    return [results[i] for i in range(len(faces))]
+
+
+def _latents(face: _Face, step: int, space: LatentSpace, generator: Generator, optimiser: Optimiser) -> Tensor:
+    ws = space.decode(face.parameters, generator)
+    scale = optimiser.noise_scale(step)
+    if scale > 0:
+        spread = generator.statistics().w_std.square().mean().sqrt().item()
+        ws = ws + torch.randn(ws.shape, generator=face.random).to(ws.device) * (scale * spread)
+    return ws
+
+
+def _score(face: _Face, trial: Trial) -> Tensor:
+    """The weighted sum [1], and each term on record."""
+    values = {key: (weight, loss(trial)) for key, weight, loss in face.losses}
+    total = torch.stack([weight * value for weight, value in values.values()]).sum(0)
+    face.scores = {key: value.item() for key, (_, value) in values.items()} | {"total": total.item()}
+    return total
+
+
+def _keep(face: _Face, ws: Tensor, step: int, generator: Generator, optimiser: Optimiser) -> None:
+    """Record the step if it is the one to return. The very ws that were scored are kept, noise included."""
+    total = face.scores["total"]
+    if not math.isfinite(total):
+        return
+    if total < face.best_total or optimiser.keep == "last":
+        face.best_total = min(total, face.best_total)
+        face.best = Inversion(ws.detach()[0].cpu().clone(), generator.sha256, {}, dict(face.scores), step)
+    if total < face.reference * (1 - optimiser.min_improvement):
+        face.reference, face.reference_step = total, step
+
+
+def _reason_to_stop(face: _Face, step: int, optimiser: Optimiser) -> str | None:
+    total = face.scores["total"]
+    gradient = face.parameters.grad
+    if not math.isfinite(total) or (gradient is not None and not bool(gradient.isfinite().all())):
+        if face.best is None:
+            raise UserError(f"{face.name}: the loss is {total} at the very start. Check the losses and the start.")
+        log.warning(
+            "%s: loss or gradient became infinite at step %d; keeping step %d", face.name, step, face.best.best_step
+        )
+        return "diverged"
+    if optimiser.target is not None and total <= optimiser.target:
+        return "target"
+    if optimiser.patience and step - face.reference_step >= optimiser.patience:
+        return "plateau"
+    return None
+
+
+def _finish(face: _Face, reason: str) -> Inversion:
+    assert face.best is not None
+    best = face.best
+    return Inversion(best.ws, best.generator_sha256, {}, best.losses, best.best_step, face.updates, reason)

@@ -1,0 +1,95 @@
+"""Faces -> records, each inverted once: what the store has is taken from it, the rest goes to the runner."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..evaluation.reconstruction import evaluate
+from ..interfaces import AlignedFace, Inversion, OnStep
+from ..inversion.inverter import Inverter
+from ..report.trace import Recorder, Trace
+from .runners import Runner
+from .store import Record, Store
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker is told to do with the faces it is given. Picklable: it builds its inverter itself."""
+
+    make_inverter: Callable[[], Inverter]
+    metrics: tuple[str, ...]
+    trace_every: int = 0
+
+    def __call__(self, items: Sequence[tuple[AlignedFace, int]], on_step: OnStep) -> list[tuple[Record, Trace | None]]:
+        """Invert and measure (face, seed) pairs."""
+        inverter = self.make_inverter()
+        recorder = Recorder(self.trace_every, on_step) if self.trace_every else None
+        begin = time.perf_counter()
+        faces, seeds = [face for face, _ in items], [seed for _, seed in items]
+        found = inverter(faces, seeds, recorder or on_step)
+        seconds = (time.perf_counter() - begin) / max(len(items), 1)
+        results = []
+        for i, (face, inversion) in enumerate(zip(faces, found, strict=True)):
+            metrics = evaluate(face, inversion, inverter.generator, self.metrics)
+            results.append((Record(inversion, metrics, seconds), recorder.trace(i) if recorder else None))
+        return results
+
+
+@dataclass(frozen=True)
+class Inverted:
+    """One face's record, where it came from, and its trace if one was asked for and made."""
+
+    face: AlignedFace
+    record: Record
+    key: str
+    from_store: bool
+    trace: Trace | None = None
+
+    @property
+    def inversion(self) -> Inversion:
+        return self.record.inversion
+
+
+def invert_faces(
+    faces: Sequence[AlignedFace], seeds: Sequence[int], task: Task, runner: Runner, store: Store, on_step: OnStep
+) -> list[Inverted]:
+    """All faces, in order. Equal faces with equal seeds are inverted once. Finished results are stored as they come.
+
+    After Ctrl-C the list holds the faces that were begun, those under way marked interrupted.
+    """
+    inverter = task.make_inverter()
+    keys = [inverter.key(face, seed) for face, seed in zip(faces, seeds, strict=True)]
+    known = {key: record for key in dict.fromkeys(keys) if (record := store.get(key)) is not None}
+    if task.trace_every:
+        known = {}  # a trace can only be taken by going the way again
+    missing = {key: (face, seed) for key, face, seed in zip(keys, faces, seeds, strict=True) if key not in known}
+    made: dict[str, tuple[Record, Trace | None]] = {}
+    order = list(missing)
+
+    def keep(index: int, result: tuple[Record, Trace | None]) -> None:
+        made[order[index]] = result
+        store.put(order[index], result[0])
+
+    if missing:
+        runner.run(task, list(missing.values()), keep, on_step)
+    for key, record in known.items():
+        if not set(task.metrics) <= set(record.metrics):  # stored before another metric was asked for
+            face = faces[keys.index(key)]
+            metrics = evaluate(face, record.inversion, inverter.generator, task.metrics)
+            known[key] = dataclasses.replace(record, metrics=metrics)
+            store.put(key, known[key])
+    results = []
+    for face, key in zip(faces, keys, strict=True):
+        if key not in made and key not in known:
+            continue
+        record, trace = made[key] if key in made else (known[key], None)
+        results.append(Inverted(face, record, key, key in known, trace))
+        if key in known:
+            log.info("%s: taken from the store (%s), no step done", face.name, key[:12])
+    return results

@@ -1,0 +1,46 @@
+"""Distance of pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..image import area_resize
+from ..interfaces import BoundLoss, Target, Trial, UserError
+
+KINDS = {
+    "l2": lambda a, b: (a - b).square(),
+    "l1": lambda a, b: (a - b).abs(),
+    "huber": lambda a, b: F.huber_loss(a, b, reduction="none", delta=0.1),
+}
+
+
+@dataclass(frozen=True)
+class Pixel:
+    """Mean over pixels of |a - b|^2, |a - b| or Huber's (delta 0.1), averaged over `sizes`, images in [-1, 1]."""
+
+    weight: float = 0.5
+    kind: str = "l2"
+    sizes: tuple[int, ...] = (256,)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UserError(f"losses.pixel.kind={self.kind}: choose one of {', '.join(KINDS)}")
+
+    @property
+    def optimises(self) -> tuple[str, ...]:
+        return ("mse", "psnr")
+
+    def bind(self, target: Target) -> BoundLoss:
+        sizes = [min(size, target.image.shape[-1]) for size in self.sizes]
+        bound = [area_resize(target.image, size) for size in sizes]
+
+        def loss(trial: Trial) -> Tensor:
+            total = trial.image.new_zeros(len(trial.image))
+            for size, goal in zip(sizes, bound, strict=True):
+                total = total + KINDS[self.kind](area_resize(trial.image, size), goal).mean((1, 2, 3))
+            return total / len(sizes)
+
+        return loss

@@ -1,0 +1,43 @@
+"""Priors: what keeps ws where the generator draws people, so that blends of it are people too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..interfaces import BoundLoss, Target, WStatistics
+
+
+@dataclass(frozen=True)
+class PNorm:
+    """II2S's P-norm (Zhu 2020, arXiv 2012.09036): squared whitened distance from the mean, averaged over rows."""
+
+    weight: float = 1e-6
+    optimises: tuple[str, ...] = ("p_norm",)
+
+    def bind(self, target: Target) -> BoundLoss:
+        return lambda trial: p_norm(trial.ws, target.statistics)
+
+
+@dataclass(frozen=True)
+class RowDistance:
+    """Mean over rows of the squared distance to their mean: 0 in W, grows as W+ leaves W (Tov 2021, arXiv 2102.02766)."""
+
+    weight: float = 1e-4
+    optimises: tuple[str, ...] = ("row_distance",)
+
+    def bind(self, target: Target) -> BoundLoss:
+        return lambda trial: row_distance(trial.ws)
+
+
+def p_norm(ws: Tensor, statistics: WStatistics) -> Tensor:
+    """ws [N, L, D] -> [N]: squared Mahalanobis distance in P space over D, averaged over rows. Samples have mean 1."""
+    p = F.leaky_relu(ws, 5.0) - statistics.p_mean.to(ws.device)
+    return (p @ statistics.p_whiten.to(ws.device)).square().mean((1, 2))
+
+
+def row_distance(ws: Tensor) -> Tensor:
+    """ws [N, L, D] -> [N]."""
+    return (ws - ws.mean(1, keepdim=True)).square().sum(2).mean(1)

@@ -1,0 +1,83 @@
+"""One picture of one family: photographs, aligned faces, inversions, children."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+TILE, GAP, MARGIN, CAPTION = 320, 14, 36, 30
+PAPER, INK, FAINT, FRAME = (250, 249, 246), (40, 40, 44), (120, 120, 126), (214, 178, 94)
+
+
+@dataclass(frozen=True)
+class ParentRow:
+    name: str
+    photo: np.ndarray  # uint8 [H, W, 3]
+    quad: Sequence[tuple[float, float]]  # corners of the crop in the photo's pixels; empty: not drawn
+    aligned: np.ndarray
+    inversion: np.ndarray
+    remark: str  # one line of figures under the inversion
+
+
+def contact_sheet(parents: Sequence[ParentRow], children: Mapping[str, np.ndarray], footer: str) -> np.ndarray:
+    """uint8 [H, W, 3]. A single child is drawn as tall as both parents; more go into a grid below them."""
+    rows_height = len(parents) * (TILE + CAPTION + GAP)
+    single = len(children) == 1
+    big = rows_height - CAPTION - GAP
+    across = 3 * TILE + 2 * GAP
+    width = 2 * MARGIN + across + (3 * GAP + big if single else 0)
+    columns = max(1, min(3, len(children)))
+    grid = (across - (columns - 1) * GAP) // columns
+    grid_rows = 0 if single else -(-len(children) // columns)
+    height = 2 * MARGIN + rows_height + grid_rows * (grid + CAPTION + GAP) + CAPTION
+    sheet = Image.new("RGB", (width, height), PAPER)
+    y = MARGIN
+    for parent in parents:
+        tiles = (
+            (_photo_tile(parent), f"{parent.name}: photograph"),
+            (_fit(parent.aligned, TILE), "aligned"),
+            (_fit(parent.inversion, TILE), f"inversion   {parent.remark}"),
+        )
+        for column, (tile, caption) in enumerate(tiles):
+            _put(sheet, tile, caption, MARGIN + column * (TILE + GAP), y)
+        y += TILE + CAPTION + GAP
+    for number, (name, child) in enumerate(children.items()):
+        if single:
+            _put(sheet, _fit(child, big), name, MARGIN + across + 3 * GAP, MARGIN)
+        else:
+            at = MARGIN + number % columns * (grid + GAP), y + number // columns * (grid + CAPTION + GAP)
+            _put(sheet, _fit(child, grid), name, *at)
+    ImageDraw.Draw(sheet).text((MARGIN, height - MARGIN), footer, FAINT, _font(15), anchor="ls")
+    return np.asarray(sheet)
+
+
+def _photo_tile(parent: ParentRow) -> Image.Image:
+    """The whole photograph on a square, the crop outlined."""
+    photo = Image.fromarray(parent.photo)
+    scale = TILE / max(photo.size)
+    photo = photo.resize(
+        (max(1, round(photo.width * scale)), max(1, round(photo.height * scale))), Image.Resampling.LANCZOS
+    )
+    tile = Image.new("RGB", (TILE, TILE), (236, 234, 228))
+    left, top = (TILE - photo.width) // 2, (TILE - photo.height) // 2
+    tile.paste(photo, (left, top))
+    if parent.quad:
+        corners = [(x * scale + left, y * scale + top) for x, y in parent.quad]
+        ImageDraw.Draw(tile).line([*corners, corners[0]], fill=FRAME, width=3, joint="curve")
+    return tile
+
+
+def _fit(pixels: np.ndarray, side: int) -> Image.Image:
+    return Image.fromarray(pixels).resize((side, side), Image.Resampling.LANCZOS)
+
+
+def _put(sheet: Image.Image, tile: Image.Image, caption: str, x: int, y: int) -> None:
+    sheet.paste(tile, (x, y))
+    ImageDraw.Draw(sheet).text((x + 1, y + tile.height + CAPTION // 2), caption, INK, _font(17), anchor="lm")
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

