@@ -87,7 +87,7 @@ def _decode(image: Image.Image, path: Path) -> tuple[np.ndarray, float]:
         exif = rgb.getexif()
         exif[0x0112] = orientation
         rgb = ImageOps.exif_transpose(rgb)
-    return np.ascontiguousarray(rgb), reduced
+    return np.array(rgb), reduced  # a copy: Pillow's own memory is read-only
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -87,7 +87,14 @@ class Fetch:
     list: bool = False
 
 
-SCHEMAS = {"family": Family, "invert": Invert, "blend": BlendStored, "fetch_weights": Fetch}
+@dataclass
+class DemoPhotos:
+    output_dir: str = MISSING
+    seed: int = 3
+    generator: dict[str, Any] = MISSING
+
+
+SCHEMAS = {"family": Family, "invert": Invert, "blend": BlendStored, "fetch_weights": Fetch, "demo_photos": DemoPhotos}
 
 
 def script(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:

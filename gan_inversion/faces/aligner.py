@@ -19,8 +19,12 @@ from .mesh import FaceMesh, Mesh
 log = logging.getLogger(__name__)
 
 PROFILE_YAW = 0.45  # beyond it the far eye is foreshortened and the FFHQ crop is off by more than 5 %
-COVERED_PRESENCE = 3.0  # logit; whole faces measured at 11 and above, cut-off or half covered ones at 3 and below
+
 LOW_SCORE = 0.97  # MTCNN; faces at or above it are almost never false boxes
+WHOLE_PRESENCE = (
+    12.0  # logit; whole upright faces measured at 19 and above, covered, cut-off or lying ones mostly below
+)
+DOUBT = 0.035  # sides; right faces measured 0.004-0.03, faces on their side 0.04-0.2
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Found:
     detection: Detection
     mesh: Mesh | None
     quad: np.ndarray  # [4, 2]
+    doubt: float  # how far detector and mesh disagree, in sides; without a mesh, 1 - score
 
 
 @dataclass(frozen=True)
@@ -57,14 +62,33 @@ class FFHQ:
         return FaceMesh()
 
     def find(self, photo: Photo) -> list[Found]:
-        """All faces, from left to right."""
+        """All faces, from left to right.
+
+        Upright first. A face lying on its side is found too, but with landmarks in wrong places: then detector and mesh
+        disagree, the photograph is searched on its other sides as well, and the side with the least doubt is taken.
+        """
+        best: list[Found] = []
+        for turn in (0, 90, 270, 180):
+            faces = self._find(photo, turn)
+            if _doubt(faces) < DOUBT:
+                return faces
+            if _doubt(faces) < _doubt(best):
+                best = faces
+        return best
+
+    def _find(self, photo: Photo, turn: int) -> list[Found]:
         faces = []
-        for detection in self._detector(photo.pixels):
-            mesh = self._mesh(photo.pixels, detection.points) if self.landmarks == "mesh" else None
-            if mesh is not None and mesh.presence < 0 and detection.score < LOW_SCORE:
-                continue  # neither network believes in it
-            eyes, mouth = (mesh.eyes, mesh.mouth) if mesh else (detection.points[:2], detection.points[3:])
-            faces.append(Found(detection, mesh, ffhq_quad(eyes, mouth)))
+        for detection in self._detector(photo.pixels, turn):
+            if self.landmarks == "mtcnn":
+                quad = ffhq_quad(detection.points[:2], detection.points[3:])
+                faces.append(Found(detection, None, quad, 1 - detection.score))
+                continue
+            mesh = self._mesh(photo.pixels, detection.points)
+            quad = ffhq_quad(mesh.eyes, mesh.mouth)
+            apart = np.concatenate([mesh.eyes, mesh.mouth]) - detection.points[[0, 1, 3, 4]]
+            doubt = float(np.hypot(*apart.T).mean()) / quad_side(quad)
+            if mesh.presence >= 0 or doubt < DOUBT:  # else neither network believes in it
+                faces.append(Found(detection, mesh, quad, doubt if mesh.presence > WHOLE_PRESENCE else doubt + 0.1))
         return faces
 
     def __call__(self, photo: Photo, name: str, face: int | None = None, preview: Path | None = None) -> AlignedFace:
@@ -151,6 +175,11 @@ class Prepared:
         ]
 
 
+def _doubt(faces: list[Found]) -> float:
+    """That of the surest face; no face is beyond doubt."""
+    return min((found.doubt for found in faces), default=1.0)
+
+
 def _remarks(photo: str, found: Found, side: float, size: int) -> list[str]:
     remarks = []
     if side < size / 4:
@@ -158,7 +187,7 @@ def _remarks(photo: str, found: Found, side: float, size: int) -> list[str]:
     if found.mesh is not None:
         if abs(found.mesh.yaw) > PROFILE_YAW:
             remarks.append(f"{photo}: the face is turned to the side; a frontal photograph will be recognised better.")
-        if found.mesh.presence < COVERED_PRESENCE:
+        if found.mesh.presence < WHOLE_PRESENCE:
             remarks.append(f"{photo}: the face seems covered or cut off; the hidden part will be invented.")
     elif found.detection.score < LOW_SCORE:
         remarks.append(f"{photo}: the detector is unsure that this is a face (score {found.detection.score:.2f}).")

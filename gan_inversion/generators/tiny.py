@@ -42,7 +42,7 @@ def tiny(seed: int = 0, resolution: int = 64, w_dim: int = 16, channels: int = 1
         if dense:
             state[f"{name}.weight"] = normal(width_out, width_in, 3, 3, std=1 / math.sqrt(width_in * 9))
         else:
-            state[f"{name}.depthwise"] = normal(width_in, 1, 3, 3, std=0.3) + 0.2
+            state[f"{name}.depthwise"] = normal(width_in, 1, 3, 3, std=0.15) + 0.1
             state[f"{name}.pointwise"] = normal(width_out, width_in, 1, 1, std=1 / math.sqrt(width_in))
         state[f"{name}.noise"] = normal(1, 1, size, size, std=0.05)
         state[f"{name}.bias"] = normal(width_out, std=0.1)
@@ -55,10 +55,10 @@ def tiny(seed: int = 0, resolution: int = 64, w_dim: int = 16, channels: int = 1
     size = 4
     for i in range(int(math.log2(resolution)) - 3):
         size *= 2
-        style(f"blocks.{i}.up", channels, 1.6)
+        style(f"blocks.{i}.up", channels, 1.0)
         convolution(f"blocks.{i}.conv1", channels // 4, channels, size, dense=False)
         convolution(f"blocks.{i}.conv2", channels, channels, size, dense=False)
     style("to_img.style", channels, math.sqrt(channels))
-    state["to_img.weight"] = normal(12, channels, 1, 1, std=0.3 / math.sqrt(channels))
+    state["to_img.weight"] = normal(12, channels, 1, 1, std=2.4 / math.sqrt(channels))
     state["to_img.bias"] = torch.zeros(12)
     return Tiny(state, device)

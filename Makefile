@@ -1,0 +1,38 @@
+# make demo | make test | make family FATHER=dad.jpg MOTHER=mum.jpg        (Python 3.11 and make; nothing else)
+PYTHON ?= python3.11
+OUT ?= runs/family
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: setup demo family test test-fast lint lock clean
+
+setup: $(READY)
+	$(BIN)/python scripts/fetch_weights.py
+
+$(READY): requirements.lock.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $(READY)
+
+demo: setup
+	$(BIN)/python scripts/demo_photos.py output_dir=runs/demo_photos
+	$(BIN)/python scripts/family.py father=runs/demo_photos/father.jpg mother=runs/demo_photos/mother.jpg output_dir=runs/demo
+
+family: setup
+	$(BIN)/python scripts/family.py father="$(FATHER)" mother="$(MOTHER)" output_dir="$(OUT)" $(ARGS)
+
+test: setup
+	$(BIN)/python -m pytest
+
+test-fast: $(READY)
+	$(BIN)/python -m pytest -m "not weights"
+
+lint: $(READY)
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/cffconvert --validate
+
+lock:
+	uv pip compile --quiet --all-extras --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate pyproject.toml -o requirements.lock.txt
+
+clean:
+	rm -rf .venv build *.egg-info

@@ -1,0 +1,139 @@
+"""Which parent a row comes from, along which path, and that a sibling is nobody's but its own."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from gan_inversion.blending.blends import Blend, Crossover, PerLayer, Sibling, children, make_child
+from gan_inversion.blending.mixes import lerp, slerp
+from gan_inversion.generators.tiny import Tiny
+from gan_inversion.interfaces import Inversion, UserError
+
+
+@pytest.fixture
+def parents(generator: Tiny) -> tuple[torch.Tensor, torch.Tensor]:
+    random = torch.Generator().manual_seed(0)
+    return tuple(torch.randn(generator.num_ws, generator.w_dim, generator=random) for _ in range(2))
+
+
+def test_lerp_by_hand() -> None:
+    father, mother = torch.zeros(3, 2), torch.ones(3, 2)
+    out = lerp(father, mother, torch.tensor([0.0, 0.25, 1.0]), torch.zeros(2))
+    assert out[:, 0].tolist() == [0, 0.25, 1]
+
+
+def test_slerp_by_hand() -> None:
+    """Halfway on a quarter circle around (1, 1): at 45 degrees, same distance from the centre."""
+    centre = torch.tensor([1.0, 1.0])
+    father, mother = torch.tensor([[3.0, 1.0]]), torch.tensor([[1.0, 3.0]])
+    out = slerp(father, mother, torch.tensor([0.5]), centre)
+    assert torch.allclose(out, centre + 2**0.5)
+    longer = slerp(father, torch.tensor([[1.0, 5.0]]), torch.tensor([0.5]), centre)
+    assert (longer - centre).norm().item() == pytest.approx(3.0)  # lengths 2 and 4
+
+
+def test_slerp_of_parallel_and_equal_rows_is_straight() -> None:
+    a = torch.tensor([[1.0, 0.0], [1.0, 0.0], [2.0, 2.0]])
+    b = torch.tensor([[3.0, 0.0], [-1.0, 0.0], [2.0, 2.0]])
+    out = slerp(a, b, torch.full((3,), 0.5), torch.zeros(2))
+    assert torch.allclose(out, (a + b) / 2)
+
+
+@pytest.mark.parametrize("blend", [Blend(), Blend(path="slerp"), Crossover(), PerLayer(layer_weights=(0.3,) * 8)])
+def test_a_parent_blended_with_itself_stays(blend: Blend, generator: Tiny, parents: tuple[torch.Tensor, ...]) -> None:
+    assert torch.allclose(blend(parents[0], parents[0], generator), parents[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("path", ["lerp", "slerp"])
+def test_ends_are_the_parents(path: str, generator: Tiny, parents: tuple[torch.Tensor, ...]) -> None:
+    father, mother = parents
+    assert torch.allclose(Blend(0.0, path)(father, mother, generator), father, atol=1e-5)
+    assert torch.allclose(Blend(1.0, path)(father, mother, generator), mother, atol=1e-5)
+    middle = Blend(0.5, path)(father, mother, generator)
+    assert torch.allclose(middle, Blend(0.5, path)(mother, father, generator), atol=1e-5)
+
+
+def test_crossover_takes_rows_from_whom_it_says(generator: Tiny, parents: tuple[torch.Tensor, ...]) -> None:
+    father, mother = parents
+    child = Crossover(coarse="mother", middle=0.25, fine="father")(father, mother, generator)
+    assert torch.equal(child[:4], father[:4] + 1.0 * (mother - father)[:4])
+    assert torch.allclose(child[4:8], father[4:8] + 0.25 * (mother - father)[4:8])
+    rows = Crossover(coarse="father", middle="mother", fine=0.75).weights(16)
+    assert rows.tolist() == [0.0] * 4 + [1.0] * 4 + [0.75] * 8
+    with pytest.raises(UserError, match="'aunt' is neither father, nor mother"):
+        Crossover(coarse="aunt").weights(8)
+
+
+def test_per_layer(generator: Tiny, parents: tuple[torch.Tensor, ...]) -> None:
+    weights = tuple(i / 7 for i in range(8))
+    child = PerLayer(layer_weights=weights)(*parents, generator)
+    for row, weight in enumerate(weights):
+        assert torch.allclose(child[row], (1 - weight) * parents[0][row] + weight * parents[1][row], atol=1e-5)
+    with pytest.raises(UserError, match="has 2 numbers; this generator has 8 rows"):
+        PerLayer(layer_weights=(0.1, 0.2))(*parents, generator)
+
+
+def test_weights_beyond_the_parents_warn(
+    generator: Tiny, parents: tuple[torch.Tensor, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        child = Blend(1.5)(*parents, generator)
+    assert "may look implausible" in caplog.text
+    assert torch.allclose(child, parents[0] + 1.5 * (parents[1] - parents[0]))
+    caplog.clear()
+    Blend(1.0)(*parents, generator)
+    assert caplog.text == ""
+
+
+def test_siblings_are_drawn_by_seed_and_number_alone() -> None:
+    whole = children(Blend(), 6, None, seed=7)
+    assert list(whole) == [0, 1, 2, 3, 4, 5]
+    replayed = children(Blend(), 6, (3,), seed=7)
+    assert list(replayed) == [3]
+    assert torch.equal(replayed[3].weights(16), whole[3].weights(16))
+    assert torch.equal(children(Blend(), 9, None, 7)[3].weights(16), whole[3].weights(16))
+    drawn = [tuple(recipe.weights(16).tolist()) for recipe in whole.values()]
+    assert len(set(drawn)) == 6
+    assert not torch.equal(children(Blend(), 6, None, 8)[3].weights(16), whole[3].weights(16))
+    with pytest.raises(UserError, match="numbers go from 0 to 5"):
+        children(Blend(), 6, (6,), 7)
+
+
+def test_sibling_numbers_are_golden() -> None:
+    """A sibling drawn today is drawn again next year."""
+    weights = Sibling(seed=7, index=3).weights(4)
+    assert np.allclose(weights, GOLDEN_SIBLING, atol=1e-4)
+
+
+GOLDEN_SIBLING = [0.24083, 0.62508, 0.66393, 0.29441]
+
+
+def test_siblings_scatter_around_the_blend() -> None:
+    """Mean as the blend says, within [0, 1]; rows that the blend is certain of stay."""
+    drawn = torch.stack([Sibling(base=Blend(0.3), index=i).weights(16) for i in range(400)])
+    assert drawn.min() >= 0
+    assert drawn.max() <= 1
+    assert drawn.mean().item() == pytest.approx(0.3, abs=0.02)
+    assert drawn.std() > 0.2
+    rows = Sibling(base=Crossover(coarse="father", middle=0.5, fine="mother")).weights(16)
+    assert rows[:4].tolist() == [0] * 4
+    assert rows[8:].tolist() == [1] * 8
+    assert ((rows[4:8] > 0) & (rows[4:8] < 1)).all()
+
+
+def test_without_siblings_the_blend_itself() -> None:
+    blend = Blend(0.2)
+    assert children(blend, 0, None, 0) == {0: blend}
+
+
+def test_other_generators_latents_are_refused(generator: Tiny, parents: tuple[torch.Tensor, ...]) -> None:
+    ours, foreign = Inversion(parents[0], generator.sha256), Inversion(parents[1], "f" * 64)
+    assert make_child(Blend(), ours, ours, generator).shape == parents[0].shape
+    with pytest.raises(UserError, match="the mother's latents belong to another generator"):
+        make_child(Blend(), ours, foreign, generator)
+    with pytest.raises(UserError, match=r"blend.path=zigzag"):
+        make_child(Blend(path="zigzag"), ours, ours, generator)

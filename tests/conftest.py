@@ -1,0 +1,97 @@
+"""Shared by all tests. Unit tests use the tiny generator; those marked `weights` need `make setup`."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gan_inversion.generators.tiny import Tiny, tiny
+from gan_inversion.image import to_uint8
+from gan_inversion.interfaces import AlignedFace
+from gan_inversion.inversion.inverter import Inverter
+from gan_inversion.inversion.loop import Optimiser
+from gan_inversion.inversion.starts import Mean
+from gan_inversion.losses.pixel import Pixel
+from gan_inversion.losses.prior import RowDistance
+from gan_inversion.spaces.w_plus import WPlus
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def generator() -> Tiny:
+    return tiny()
+
+
+def drawn(generator: Tiny, seed: int, name: str = "") -> AlignedFace:
+    """A face in the generator's range, whose latents are known: `latents(generator, seed)`."""
+    with torch.no_grad():
+        return AlignedFace(to_uint8(generator.synthesis(latents(generator, seed)[None])), name or f"face{seed}")
+
+
+def latents(generator: Tiny, seed: int) -> torch.Tensor:
+    z = torch.randn(1, generator.z_dim, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        return generator.mapping(z).repeat(generator.num_ws, 1)
+
+
+def make_inverter(generator: Tiny, **changes: object) -> Inverter:
+    """The tiny generator, pixels and the row prior, ten steps; keywords replace parts."""
+    losses = {"pixel": Pixel(sizes=(32,)), "row_distance": RowDistance()}
+    inverter = Inverter(generator, WPlus(), Mean(), losses, Optimiser(steps=10))
+    optimiser = {k: v for k, v in changes.items() if k in {f.name for f in dataclasses.fields(Optimiser)}}
+    parts = {k: v for k, v in changes.items() if k not in optimiser}
+    return dataclasses.replace(inverter, optimiser=dataclasses.replace(inverter.optimiser, **optimiser), **parts)
+
+
+TINY = [
+    "generator=tiny",
+    "aligner=none",
+    "aligner.check=false",
+    "losses=[pixel,row_distance]",
+    "metrics=[mse,psnr,ms_ssim,p_norm]",
+    "inversion.steps=3",
+    "threads=1",
+]
+
+
+@pytest.fixture
+def couple(tmp_path: Path, generator: Tiny) -> tuple[Path, Path]:
+    """Two picture files of tiny "faces"."""
+    from gan_inversion.image import save_photo_crop
+
+    paths = tmp_path / "dad.png", tmp_path / "mum.png"
+    for seed, path in enumerate(paths):
+        save_photo_crop(path, drawn(generator, seed).pixels)
+    return paths
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a script of the clone in a process of its own, in an empty folder."""
+
+    def call(script: str, *arguments: str, code: int = 0, **env: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / "scripts" / f"{script}.py"), *arguments]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **env}
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False)
+        assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return call
+
+
+def random_pixels(seed: int, size: int = 64) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)

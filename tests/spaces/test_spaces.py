@@ -1,0 +1,58 @@
+"""Each space gives ws of the right shape, gradients to its parameters, and its own way back."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gan_inversion.generators.tiny import Tiny
+from gan_inversion.interfaces import LatentSpace
+from gan_inversion.spaces.w import W
+from gan_inversion.spaces.w_plus import WPlus
+from gan_inversion.spaces.z import Z
+
+SPACES = [Z(), W(), WPlus(), WPlus(whitening=0.5)]
+
+
+@pytest.mark.parametrize("space", SPACES, ids=repr)
+def test_shapes_and_gradients(space: LatentSpace, generator: Tiny) -> None:
+    ws = torch.randn(2, generator.num_ws, generator.w_dim)
+    parameters = space.encode(ws, generator).detach().requires_grad_()
+    out = space.decode(parameters, generator)
+    assert out.shape == ws.shape
+    out.square().sum().backward()
+    assert parameters.grad is not None
+    assert (parameters.grad.flatten(1).abs().sum(1) > 0).all()
+
+
+@pytest.mark.parametrize("space", SPACES[1:], ids=repr)
+def test_the_way_back(space: LatentSpace, generator: Tiny) -> None:
+    ws = torch.randn(2, 1, generator.w_dim).repeat(1, generator.num_ws, 1)  # a point of W: all but Z hold it
+    assert torch.allclose(space.decode(space.encode(ws, generator), generator), ws, atol=1e-5)
+
+
+def test_z_finds_the_nearest_of_its_samples(generator: Tiny) -> None:
+    z = torch.randn(10_000, generator.z_dim, generator=torch.Generator().manual_seed(0))[[17, 4242]]
+    ws = generator.mapping(z)[:, None].repeat(1, generator.num_ws, 1)
+    assert torch.equal(Z().encode(ws, generator), z)
+
+
+def test_w_plus_keeps_rows_apart_and_w_does_not(generator: Tiny) -> None:
+    ws = torch.randn(1, generator.num_ws, generator.w_dim)
+    assert torch.equal(WPlus().decode(WPlus().encode(ws, generator), generator), ws)
+    flat = W().decode(W().encode(ws, generator), generator)
+    assert torch.equal(flat[:, 0], flat[:, -1])
+
+
+def test_whitened_steps_follow_the_variance(generator: Tiny) -> None:
+    """A unit step along each coordinate moves w by the standard deviation there, to the given power."""
+    statistics = generator.statistics()
+    space = WPlus(whitening=1.0)
+    ws = statistics.mean.repeat(1, generator.num_ws, 1)
+    parameters = space.encode(ws, generator)
+    assert parameters.abs().max() < 1e-5
+    moved = parameters.clone()
+    moved[0, 0, -1] += 1  # the axis of largest variance is the last
+    step = (space.decode(moved, generator) - ws)[0, 0]
+    std = statistics.w_std
+    assert step.norm().item() == pytest.approx((std[-1] / std.square().mean().sqrt()).item(), rel=1e-4)
