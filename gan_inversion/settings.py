@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import sys
+import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,7 +84,7 @@ class BlendStored(Common):
 
 @dataclass
 class Fetch:
-    only: list[str] = field(default_factory=list)
+    only: typing.List[str] = field(default_factory=list)  # noqa: UP006 (the next line hides `list`)
     list: bool = False
 
 

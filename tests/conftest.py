@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import subprocess
+import logging
+import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -79,16 +79,35 @@ def couple(tmp_path: Path, generator: Tiny) -> tuple[Path, Path]:
     return paths
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run a script of the clone in a process of its own, in an empty folder."""
+@dataclasses.dataclass(frozen=True)
+class Ran:
+    stdout: str
+    stderr: str
 
-    def call(script: str, *arguments: str, code: int = 0, **env: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(ROOT / "scripts" / f"{script}.py"), *arguments]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", **env}
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False)
-        assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Run a script as its command line would, in an empty folder, and check its exit code."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(script: str, *arguments: str, code: int = 0, **env: str) -> Ran:
+        capfd.readouterr()
+        path = ROOT / "scripts" / f"{script}.py"
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", [str(path), *arguments])
+        found: object = 0
+        try:
+            runpy.run_path(str(path), run_name="__main__")
+        except SystemExit as stop:
+            found = stop.code or 0
+        finally:
+            logging.captureWarnings(False)
+            for name in env:
+                monkeypatch.delenv(name)
+        ran = Ran(*capfd.readouterr())
+        assert found == code, f"exit code {found}\n{ran.stdout}\n{ran.stderr}"
+        return ran
 
     return call
 

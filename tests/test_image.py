@@ -124,7 +124,7 @@ def test_unreadable_files_are_named(tmp_path: Path, data: bytes, message: str) -
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="nobody.jpg: cannot be read"):
+    with pytest.raises(UserError, match=r"nobody.jpg: cannot be read"):
         load_photo(tmp_path / "nobody.jpg")
 
 

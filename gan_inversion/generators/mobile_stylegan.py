@@ -131,6 +131,7 @@ class MobileStyleGAN(nn.Module):
         self.load_state_dict(state, strict=True)
         freeze(self, device)
         self.sha256 = sha256_of(self)
+        self._statistics: WStatistics | None = None
 
     @property
     def device(self) -> torch.device:
@@ -156,6 +157,11 @@ class MobileStyleGAN(nn.Module):
         return self.to_img(x, ws[:, -1])
 
     def statistics(self) -> WStatistics:
+        if self._statistics is None:
+            self._statistics = self._measure()
+        return self._statistics
+
+    def _measure(self) -> WStatistics:
         return cached_statistics(self)
 
 

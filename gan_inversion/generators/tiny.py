@@ -18,7 +18,7 @@ class Tiny(MobileStyleGAN):
     name = "tiny"
     licence = "random numbers: no licence needed"
 
-    def statistics(self) -> WStatistics:
+    def _measure(self) -> WStatistics:
         return compute_statistics(self)
 
 

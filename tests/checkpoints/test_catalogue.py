@@ -93,7 +93,7 @@ def test_pip_failures_are_passed_on(folder: Path, entry: catalogue.Entry, monkey
 
 
 def test_unknown_names_are_refused(entry: catalogue.Entry) -> None:
-    with pytest.raises(UserError, match="no weights called other. Known: net"):
+    with pytest.raises(UserError, match=r"no weights called other. Known: net"):
         fetch.fetch(["other"], print)
 
 

@@ -52,7 +52,7 @@ def test_what_is_returned_redraws_what_was_scored(generator: Tiny) -> None:
 
 def test_best_is_the_lowest_seen_and_last_is_the_last(generator: Tiny) -> None:
     trail: list[Step] = []
-    rough = dict(steps=20, learning_rate=1.5, warmup=1, hold=1.0)  # jumps about: its last step is not its best
+    rough = {"steps": 20, "learning_rate": 1.5, "warmup": 1, "hold": 1.0}  # jumps about: its last step is not its best
     for keep in ("best", "last"):
         trail.clear()
         (found,) = make_inverter(generator, keep=keep, **rough)([drawn(generator, 1)], [0], trail.append)

@@ -1,0 +1,122 @@
+"""What a person opens: the sheet, the film, the folder and who may write to it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import imageio_ffmpeg
+import numpy as np
+import pytest
+
+from gan_inversion.interfaces import Step, UserError
+from gan_inversion.report.contact_sheet import ParentRow, contact_sheet
+from gan_inversion.report.progress import InversionBar
+from gan_inversion.report.run_folder import Clock, open_folder
+from gan_inversion.report.trace import Trace, plot_losses, save_trace, write_video
+from tests.conftest import random_pixels
+
+
+def plain(colour: tuple[int, int, int], size: int = 64) -> np.ndarray:
+    return np.full((size, size, 3), colour, np.uint8)
+
+
+def has(sheet: np.ndarray, colour: tuple[int, int, int]) -> int:
+    return int((sheet == colour).all(2).sum())
+
+
+@pytest.mark.parametrize("children", [1, 2, 5])
+def test_everyone_is_on_the_sheet(children: int) -> None:
+    photo = np.full((40, 80, 3), (10, 20, 30), np.uint8)
+    rows = [
+        ParentRow(n, photo, [(2, 2), (2, 9), (9, 9), (9, 2)], plain((1, 2, i)), plain((3, 4, i)), "")
+        for i, n in enumerate("ab")
+    ]
+    kids = {f"child {i}": plain((200, 0, i)) for i in range(children)}
+    sheet = contact_sheet(rows, kids, "made by a generator")
+    assert has(sheet, (10, 20, 30)) > 2 * 320 * 150  # wide photographs keep their shape
+    for i in range(2):
+        assert has(sheet, (1, 2, i)) == has(sheet, (3, 4, i)) == 320 * 320
+    areas = [has(sheet, (200, 0, i)) for i in range(children)]
+    assert min(areas) == max(areas) >= 300 * 300
+    assert has(sheet, (214, 178, 94)) > 100  # the crop is outlined in the photograph
+
+
+def trace() -> Trace:
+    frames = np.stack([plain((i * 20, 90, 200), 256) for i in range(10)])
+    return Trace(
+        {"total": np.linspace(1, 0.1, 10), "pixel": np.linspace(2, 0.5, 10)}, np.zeros((10, 2, 2), "f4"), frames
+    )
+
+
+def test_the_film_can_be_played(tmp_path: Path) -> None:
+    save_trace(tmp_path, "father", trace())
+    assert {p.name for p in tmp_path.iterdir()} == {f"father_trace.{s}" for s in ("safetensors", "png", "mp4")}
+    video = cv2.VideoCapture(str(tmp_path / "father_trace.mp4"))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 10
+    ok, frame = video.read()
+    assert ok
+    assert frame.shape == (256, 256, 3)
+    assert int(video.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little") in (b"avc1", b"h264")
+
+
+def test_odd_sizes_and_bad_folders(tmp_path: Path) -> None:
+    write_video(tmp_path / "odd.mp4", np.stack([random_pixels(i, 64) for i in range(3)]))
+    assert imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "odd.mp4"))[0] == 3
+    with pytest.raises(UserError, match="cannot be written"):
+        write_video(tmp_path / "no" / "such.mp4", np.zeros((2, 64, 64, 3), np.uint8))
+
+
+def test_the_plot_shows_each_loss() -> None:
+    plot = plot_losses(trace())
+    assert plot.shape == (500, 900, 3)
+    assert has(plot, (31, 119, 180)) > 200
+    assert has(plot, (255, 127, 14)) > 200
+
+
+def test_a_folder_belongs_to_one_job(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    open_folder(folder, {"a": 1}, {".hydra/config.yaml": "a: 1\n"}, overwrite=False)
+    assert (folder / ".hydra/config.yaml").read_text() == "a: 1\n"
+    (folder / "child.png").write_bytes(b"x")
+    (folder / "mine.txt").write_text("not ours")
+    (folder / "family.json").write_text(json.dumps({"files": ["child.png", "../escape.txt"]}))
+    (tmp_path / "escape.txt").write_text("keep")
+    open_folder(folder, {"a": 1}, {}, overwrite=False)  # the same job goes on
+    assert (folder / "child.png").exists()
+    with pytest.raises(UserError, match=r"holds something else. Choose another folder, or overwrite=true"):
+        open_folder(folder, {"a": 2}, {}, overwrite=False)
+    open_folder(folder, {"a": 2}, {}, overwrite=True)
+    assert sorted(p.name for p in folder.iterdir()) == [".hydra", "mine.txt"]  # only its own files went
+    assert (tmp_path / "escape.txt").exists()
+    open_folder(folder, {"a": 2}, {}, overwrite=False)
+
+
+def test_a_strange_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "letters.txt").write_text("dear")
+    with pytest.raises(UserError, match="holds something else"):
+        open_folder(tmp_path, {}, {}, overwrite=False)
+    with pytest.raises(UserError, match="output_dir"):
+        open_folder(tmp_path / "letters.txt", {}, {}, overwrite=False)
+
+
+def test_clock_adds_up() -> None:
+    clock = Clock()
+    assert clock("load", lambda x: x + 1, 1) == 2
+    first = clock.seconds["load"]
+    clock("load", sum, range(100_000))
+    assert clock.seconds["load"] >= first
+    assert list(clock.seconds) == ["load"]
+
+
+def test_bar_counts_steps_of_all_faces(capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+
+    with InversionBar(2, 1) as bar:
+        for step in range(2):
+            for face in range(2):
+                bar(Step(face, step, 1, {"lpips": 0.5, "total": 0.75}, torch.empty(0), torch.empty(0)))
+    text = capsys.readouterr().err
+    assert "4/4" in text
+    assert "loss 0.750 | lpips 0.500" in text

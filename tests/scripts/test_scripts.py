@@ -1,0 +1,256 @@
+"""The scripts as a person runs them: a family, an album, a blend; again, interrupted, killed, in the wrong folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from safetensors.torch import load_file
+
+from gan_inversion.image import load_photo
+from tests.conftest import ROOT, TINY, Ran
+
+Run = Callable[..., Ran]
+
+
+def family(couple: tuple[Path, Path], *more: str) -> list[str]:
+    return ["family", f"father={couple[0]}", f"mother={couple[1]}", *TINY, *more]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """All files of a run that must repeat: not the timings, and not the config's own paths."""
+    return {
+        path.name: path.read_bytes()
+        for path in folder.iterdir()
+        if path.is_file() and not path.name.endswith("timings.json")
+    }
+
+
+def test_a_family(run: Run, couple: tuple[Path, Path], tmp_path: Path) -> None:
+    done = run(*family(couple, "output_dir=out", "siblings=3", "trace=1"))
+    assert "contact sheet: out/contact_sheet.png" in done.stdout
+    out = tmp_path / "out"
+    pictures = [
+        "father",
+        "mother",
+        "father_inversion",
+        "mother_inversion",
+        "child_00",
+        "child_01",
+        "child_02",
+        "contact_sheet",
+    ]
+    for name in pictures:
+        with Image.open(out / f"{name}.png") as picture:
+            synthetic = "Synthetic" in picture.info
+            assert synthetic == (name not in ("father", "mother")), name  # law 8
+            assert picture.size == (64, 64) or name == "contact_sheet"
+    document = json.loads((out / "family.json").read_text())
+    assert set(document["parents"]) == {"father", "mother"}
+    assert document["parents"]["father"]["metrics"]["mse"]["status"] == "optimised"
+    assert document["parents"]["father"]["metrics"]["ms_ssim"]["status"] == "held out"  # law 6
+    assert document["generator_licence"]
+    assert "dad.png" not in (out / "family.json").read_text().replace(str(couple[0]), "")  # inputs by hash
+    assert len(document["children"]["child_01"]["mother_weights"]) == 8
+    latents = load_file(out / "latents.safetensors")
+    assert set(latents) == {"father", "mother", "child_00", "child_01", "child_02"}
+    listed = {*document["files"], "family.json"}
+    assert listed == {path.name for path in out.iterdir() if path.is_file()}
+    seconds = json.loads((out / "timings.json").read_text())["seconds"]
+    assert {"load", "align", "invert", "decode"} <= set(seconds)
+    assert (out / ".hydra" / "config.yaml").exists()
+    assert (out / "father_trace.mp4").stat().st_size > 1000
+
+
+@pytest.mark.processes
+def test_twice_is_the_same_to_the_bit(run: Run, couple: tuple[Path, Path], tmp_path: Path) -> None:
+    """Law 5: two runs, with other folders, workers and stores."""
+    run(*family(couple, "output_dir=one", "store.path=null", "siblings=2"))
+    run(*family(couple, "output_dir=two", "store.path=else", "siblings=2", "runner.workers=2"))
+    one, two = files(tmp_path / "one"), files(tmp_path / "two")
+    assert sorted(one) == sorted(two)
+    assert [name for name in one if one[name] != two[name]] == []
+
+
+def test_the_second_time_takes_no_step(run: Run, couple: tuple[Path, Path], tmp_path: Path) -> None:
+    run(*family(couple, "output_dir=out"))
+    before = files(tmp_path / "out")
+    done = run(*family(couple, "output_dir=out"))  # the same job goes on
+    assert "taken from the store" in done.stdout
+    assert files(tmp_path / "out") == before
+    other = run(*family(couple, "output_dir=out2", "blend.weight=0.2"))  # another blend inverts nothing
+    assert other.stdout.count("taken from the store") == 2
+    assert files(tmp_path / "out2")["child_00.png"] != before["child_00.png"]
+    assert files(tmp_path / "out2")["father_inversion.png"] == before["father_inversion.png"]
+
+
+def test_nothing_is_overwritten_silently(run: Run, couple: tuple[Path, Path], tmp_path: Path) -> None:
+    run(*family(couple, "output_dir=out", "siblings=3"))
+    before = files(tmp_path / "out")
+    done = run(*family(couple, "output_dir=out", "seed=5"), code=1)
+    assert "output_dir=out holds something else" in done.stderr
+    assert files(tmp_path / "out") == before
+    run(*family(couple, "output_dir=out", "seed=5", "overwrite=true"))
+    assert not (tmp_path / "out" / "child_02.png").exists()  # no child of the earlier job is left
+
+
+def test_one_sibling_is_replayed_alone(run: Run, couple: tuple[Path, Path], tmp_path: Path) -> None:
+    run(*family(couple, "output_dir=all", "siblings=4", "seed=7"))
+    run(*family(couple, "output_dir=one", "siblings=4", "siblings_only=[3]", "seed=7"))
+    assert (tmp_path / "all/child_03.png").read_bytes() == (tmp_path / "one/child_03.png").read_bytes()
+    assert not (tmp_path / "one/child_00.png").exists()
+    assert (tmp_path / "all/child_02.png").read_bytes() != (tmp_path / "all/child_03.png").read_bytes()
+
+
+def test_an_album(run: Run, couple: tuple[Path, Path], tmp_path: Path) -> None:
+    """Count in = count out, and the good ones are done whatever the bad one is."""
+    album = tmp_path / "album"
+    album.mkdir()
+    for path in couple:
+        path.rename(album / path.name)
+    (album / "broken.jpg").write_bytes(b"no picture")
+    done = run("invert", f"photos=[{album}]", *TINY, "output_dir=inv", code=1)
+    assert "2 of 3 inverted, 1 failed" in done.stdout
+    assert "broken.jpg: not an image" in done.stdout
+    document = json.loads((tmp_path / "inv" / "metrics.json").read_text())
+    assert {name: row["status"] for name, row in document["photos"].items()} == {
+        "broken": "failed", "dad": "done", "mum": "done",
+    }  # fmt: skip
+    assert document["n"] == 2
+    mean = sum(document["photos"][n]["metrics"]["mse"]["value"] for n in ("dad", "mum")) / 2
+    assert document["mean"]["mse"] == pytest.approx(mean)
+    run("blend", "father=inv/dad.safetensors", "mother=inv/mum.safetensors", "generator=tiny", "output_dir=kids")
+    father, mother = (load_file(tmp_path / f"inv/{n}.safetensors")["ws"] for n in ("dad", "mum"))
+    child = load_file(tmp_path / "kids/latents.safetensors")["child_00"]
+    assert ((father + mother) / 2 - child).abs().max() < 1e-5
+
+
+def test_blend_gives_the_family_s_child(run: Run, couple: tuple[Path, Path], tmp_path: Path) -> None:
+    run(*family(couple, "output_dir=out", "siblings=2", "blend=crossover"))
+    latents = "out/latents.safetensors"
+    run(
+        "blend",
+        f"father={latents}",
+        f"mother={latents}",
+        "generator=tiny",
+        "siblings=2",
+        "blend=crossover",
+        "output_dir=kids",
+    )
+    for name in ("child_00", "child_01"):
+        ours, theirs = (load_photo(tmp_path / folder / f"{name}.png").pixels for folder in ("out", "kids"))
+        assert (ours == theirs).all()
+    done = run(
+        "blend", f"father={latents}", f"mother={latents}", "generator=tiny", "generator.seed=9", "output_dir=no", code=1
+    )
+    assert "belong to another generator" in done.stderr
+    assert not (tmp_path / "no").exists()
+
+
+def start(couple: tuple[Path, Path], tmp_path: Path, *more: str) -> subprocess.Popen[str]:
+    script = str(ROOT / "scripts" / "family.py")
+    command = [sys.executable, script, *family(couple, "inversion.steps=100000", "output_dir=out", *more)[1:]]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.time() + 60
+    while not (tmp_path / "out" / ".hydra" / "job.json").exists():
+        assert time.time() < deadline
+        time.sleep(0.1)
+    time.sleep(4)
+    return process
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_saves_the_best_so_far(couple: tuple[Path, Path], tmp_path: Path, workers: int) -> None:
+    process = start(couple, tmp_path, f"runner.workers={workers}")
+    if workers == 2:
+        time.sleep(5)  # workers take a moment to import
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "contact sheet" in out
+    document = json.loads((tmp_path / "out" / "family.json").read_text())
+    assert document["interrupted"] is True
+    assert document["parents"]["father"]["stopped"] == "interrupted"
+    with Image.open(tmp_path / "out" / "child_00.png") as picture:
+        assert json.loads(picture.info["Synthetic"])["interrupted"] is True
+    assert not (tmp_path / "store").exists()  # an unfinished inversion is never stored as a finished one
+
+
+@pytest.mark.processes
+def test_a_killed_run_leaves_nothing_half_written(run: Run, couple: tuple[Path, Path], tmp_path: Path) -> None:
+    process = start(couple, tmp_path)
+    process.kill()
+    process.communicate()
+    assert not (tmp_path / "out" / "family.json").exists()
+    assert not list(tmp_path.glob("store/**/*.json"))
+    run(*family(couple, "output_dir=out", "overwrite=true"))
+    assert json.loads((tmp_path / "out" / "family.json").read_text())["interrupted"] is False
+
+
+def test_weights_missing_says_what_to_run(run: Run, couple: tuple[Path, Path], tmp_path: Path) -> None:
+    done = run(
+        "family", f"father={couple[0]}", f"mother={couple[1]}", code=1, GAN_INVERSION_WEIGHTS=str(tmp_path / "w")
+    )
+    assert "is missing (expected sha256" in done.stderr
+    assert "Run: python scripts/fetch_weights.py" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_fetch_weights_lists_licences(run: Run) -> None:
+    done = run("fetch_weights", "list=true")
+    assert "mobile_stylegan_ffhq" in done.stdout
+    assert "NVIDIA Source Code License" in done.stdout
+    assert "no weights called nothing" in run("fetch_weights", "only=[nothing]", code=1).stderr
+
+
+def test_multirun_gives_each_job_its_folder(run: Run, couple: tuple[Path, Path], tmp_path: Path) -> None:
+    run("family", "-m", *family(couple, "seed=0,1", "output_dir=out_${hydra:job.num}", "hydra.sweep.dir=sweep")[1:])
+    assert (tmp_path / "out_0" / "family.json").exists()
+    assert (tmp_path / "out_1" / "family.json").exists()
+
+
+@pytest.mark.weights
+def test_demo_photographs(run: Run, tmp_path: Path) -> None:
+    run("demo_photos", "output_dir=photos")
+    for name, width in (("father", 1862), ("mother", 512)):
+        assert load_photo(tmp_path / "photos" / f"{name}.jpg").pixels.shape[1] == width
+
+
+@pytest.mark.weights
+def test_the_main_job_on_the_real_generator(run: Run, tmp_path: Path) -> None:
+    """A real photograph holding the mother, a drawn father, at 1024: five steps, twice, one and two workers, same bits."""
+    run("demo_photos", "output_dir=photos")
+    base = [
+        "father=photos/father.jpg",
+        "mother=photos/mother.jpg",
+        "inversion.steps=5",
+        "threads=1",
+        "metrics=[mse,ms_ssim]",
+    ]
+    run("family", *base, "output_dir=one", "store.path=null")
+    run("family", *base, "output_dir=two", "store.path=null", "runner.workers=2")
+    one, two = files(tmp_path / "one"), files(tmp_path / "two")
+    assert [name for name in one if one[name] != two[name]] == []
+    child = load_photo(tmp_path / "one" / "child_00.png").pixels
+    assert child.shape == (1024, 1024, 3)
+    assert child.std() > 20
+    document = json.loads((tmp_path / "one" / "family.json").read_text())
+    assert document["parents"]["mother"]["warnings"] == [
+        "mother.jpg: the face has only 175 pixels a side; the inversion will be blurred."
+    ]

@@ -1,0 +1,221 @@
+"""Every option of every group and every experiment composes, builds and runs; every key is explained and moves something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pytest
+import torch
+import yaml
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from gan_inversion.build import build, build_inverter, build_task
+from gan_inversion.interfaces import UserError
+from gan_inversion.inversion.inverter import default_inverter
+from gan_inversion.settings import CONFIGS, SCHEMAS, help_text
+from tests.conftest import TINY, Ran, drawn
+
+GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir())
+OPTIONS = [(path.parent.name, path.stem) for path in sorted(CONFIGS.glob("*/*.yaml"))]
+NEEDS_WEIGHTS = {("generator", "mobile_stylegan"), ("aligner", "ffhq"), ("losses", "lpips"), ("start", "best_of")}
+NEEDED = {("blend", "per_layer"): ["blend.layer_weights=[0,0,0,0.5,0.5,1,1,1]"]}
+
+
+def compose(*overrides: str, script: str = "family") -> dict[str, Any]:
+    ConfigStore.instance().store(name="schema", node=SCHEMAS[script])
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = hydra.compose(script, ["father=a", "mother=b", *overrides] if script == "family" else list(overrides))
+    values = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(values, dict)
+    return values  # type: ignore[return-value]
+
+
+def tiny_config(*overrides: str) -> dict[str, Any]:
+    return compose(*TINY, *overrides)
+
+
+def invert(values: dict[str, Any]) -> torch.Tensor:
+    inverter = build_inverter(values)
+    return inverter([drawn(inverter.generator, 1, "father")], [values["seed"]])[0].ws
+
+
+@pytest.mark.parametrize(
+    ("group", "option"),
+    [
+        pytest.param(g, o, marks=[pytest.mark.weights] if (g, o) in NEEDS_WEIGHTS else [])
+        for g, o in OPTIONS
+        if g != "experiment"
+    ],
+)
+def test_every_option_composes_builds_and_runs(group: str, option: str, tmp_path: Path) -> None:
+    choice = f"{group}=[{option}]" if group == "losses" else f"{group}={option}"
+    extra = NEEDED.get((group, option), [])
+    if (group, option) == ("start", "inversion"):
+        from gan_inversion.jobs.store import save_latents
+
+        save_latents(tmp_path / "a.safetensors", {"ws": torch.zeros(8, 16)}, "")
+        extra = [f"start.path={tmp_path / 'a.safetensors'}"]
+    if (group, option) == ("generator", "mobile_stylegan"):
+        assert build({**compose()["generator"], "device": "cpu"}, "generator").resolution == 1024
+        return
+    base = [line for line in TINY if not (line.startswith(group) or (group == "losses" and line.startswith("losses")))]
+    values = compose(*base, choice, *extra) if group != "start" else tiny_config(choice, *extra)
+    assert build_task(values)
+    for node in ("aligner", "blend", "store", "runner"):
+        build(values[node], node)
+    ws = invert(values)
+    assert ws.shape == (8, 16)
+    recipe = build(values["blend"], "blend")
+    assert recipe(ws, ws, build_inverter(values).generator).shape == ws.shape
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("experiment", [path.stem for path in sorted(CONFIGS.glob("experiment/*.yaml"))])
+def test_every_experiment_runs(experiment: str) -> None:
+    values = compose("generator=tiny", "threads=1", f"experiment={experiment}", "inversion.steps=2")
+    assert invert(values).shape == (8, 16)
+
+
+def test_the_plain_recipe_is_frozen() -> None:
+    """The yardstick, to the letter, whatever becomes of the default."""
+    values = compose("experiment=plain")
+    parts = {key: values[key] for key in ("generator", "space", "start", "losses", "inversion")}
+    assert parts == yaml.safe_load((Path(__file__).parent / "golden" / "plain.yaml").read_text())
+
+
+CHANGES = {  # key -> another value; each must change the latents that come out
+    "seed": "seed=1",
+    "space.whitening": "space.whitening=0.5",
+    "losses.pixel.weight": "losses.pixel.weight=0.1",
+    "losses.pixel.kind": "losses.pixel.kind=l1",
+    "losses.pixel.sizes": "losses.pixel.sizes=[8]",
+    "losses.row_distance.weight": "losses.row_distance.weight=0.5",
+    "inversion.steps": "inversion.steps=4",
+    "inversion.learning_rate": "inversion.learning_rate=0.3",
+    "inversion.betas": "inversion.betas=[0.1,0.5]",
+    "inversion.warmup": "inversion.warmup=2",
+    "inversion.hold": "inversion.hold=0.9",
+    "inversion.latent_noise": "inversion.latent_noise=0.9",
+    "inversion.latent_noise_until": "inversion.latent_noise_until=0.3",
+    "inversion.patience": "inversion.patience=1",
+    "inversion.target": "inversion.target=100",
+    "generator.seed": "generator.seed=3",
+    "start=best_of": "start=best_of",
+    "losses=ms_ssim": "losses=[pixel,row_distance,ms_ssim]",
+    "losses=p_norm": "losses=[pixel,row_distance,p_norm]",
+}
+BASE = ["inversion.steps=6", "inversion.keep=last", "inversion.latent_noise=0.1", "inversion.min_improvement=0.9",
+        "inversion.betas=[0.9,0.99]", "inversion.learning_rate=0.05", "inversion.warmup=1", "inversion.hold=0.3",
+        "losses.pixel.sizes=[64]", "losses.pixel.kind=l2", "start=mean", "inversion.patience=0"]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", CHANGES)
+def test_each_key_moves_the_result(key: str) -> None:
+    before = invert(tiny_config(*BASE))
+    change = [CHANGES[key]] + (["start.near=pixel"] if key == "start=best_of" else [])
+    after = invert(tiny_config(*BASE, *change))
+    assert before.shape != after.shape or not torch.equal(before, after)
+
+
+def test_keep_counts() -> None:
+    rough = [*BASE, "inversion.learning_rate=2", "inversion.hold=1"]  # jumps about: its last step is not its best
+    assert not torch.equal(invert(tiny_config(*rough)), invert(tiny_config(*rough, "inversion.keep=best")))
+
+
+def test_min_improvement_counts() -> None:
+    base = [*BASE, "inversion.patience=2", "inversion.steps=8"]
+    assert not torch.equal(invert(tiny_config(*base)), invert(tiny_config(*base, "inversion.min_improvement=0")))
+
+
+@pytest.mark.parametrize("change", ["start.samples=1", "start.psi=0.3"])
+def test_best_of_keys(change: str) -> None:
+    base = [*BASE, "start=best_of", "start.near=pixel", "inversion.steps=1"]
+    assert not torch.equal(invert(tiny_config(*base)), invert(tiny_config(*base, change)))
+
+
+@pytest.mark.parametrize("change", ["generator.resolution=32", "generator.w_dim=8", "generator.channels=8"])
+def test_tiny_keys(change: str) -> None:
+    sizes = [build({**tiny_config(*c)["generator"], "device": "cpu"}, "generator").sha256 for c in ([], [change])]
+    assert sizes[0] != sizes[1]
+
+
+def test_ms_ssim_and_p_norm_weights() -> None:
+    for loss in ("ms_ssim", "p_norm"):
+        base = [*BASE, f"losses=[pixel,row_distance,{loss}]"]
+        assert not torch.equal(invert(tiny_config(*base)), invert(tiny_config(*base, f"losses.{loss}.weight=0.9")))
+    base = [*BASE, "losses=[pixel,row_distance,ms_ssim]"]
+    assert not torch.equal(invert(tiny_config(*base)), invert(tiny_config(*base, "losses.ms_ssim.size=32")))
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("change", ["backbone=vgg", "sizes=[32,64]", "size_weights=[0.2,0.2]", "weight=0.1"])
+def test_lpips_keys(change: str) -> None:
+    base = [line for line in TINY + BASE if not line.startswith("losses")]
+    base += ["losses=[lpips]", "inversion.steps=2", "losses.lpips.sizes=[64,48]", "losses.lpips.size_weights=[1,1]"]
+    assert not torch.equal(invert(compose(*base)), invert(compose(*base, f"losses.lpips.{change}")))
+
+
+def test_a_weight_for_a_loss_that_is_not_used_is_an_error(run: Callable[..., Ran]) -> None:
+    """Law 10."""
+    done = run("family", "father=a", "mother=b", *TINY, "losses.lpips.weight=2", code=2)
+    assert "unknown key losses.lpips" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("argument", "code", "message"),
+    [
+        ("fathr=x", 2, "unknown key fathr. Did you mean father?"),
+        ("inversion.stps=3", 2, "unknown key inversion.stps. Did you mean inversion.steps?"),
+        ("+inversion.stps=3", 1, "unknown key inversion.stps. Did you mean steps?"),
+        ("+foo=1", 1, "unknown key foo."),
+        ("space=wplus", 2, "space=wplus: no such option. Did you mean w_plus?"),
+        ("experiment=plane", 2, "experiment=plane: no such option. Did you mean plain?"),
+        ("seed=abc", 2, "'abc'"),
+        ("inversion.steps=abc", 1, "inversion.steps='abc': expected int"),
+        ("metrics=[fid]", 1, "metrics: unknown fid"),
+        ("father=nobody.jpg", 1, "nobody.jpg: cannot be read"),
+    ],
+)
+def test_mistakes_on_the_command_line(run: Callable[..., Ran], argument: str, code: int, message: str) -> None:
+    arguments = [] if argument.startswith("father=") else ["father=a.jpg"]
+    done = run("family", *arguments, "mother=b.jpg", *TINY, argument, code=code)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_must_be_given_is_named(run: Callable[..., Ran]) -> None:
+    assert "father must be given: father=..." in run("family", *TINY, code=1).stderr
+
+
+@pytest.mark.parametrize("script", SCHEMAS)
+def test_help_explains_every_key(script: str) -> None:
+    """Each key of the script, and of each option it can choose, stands in --help with a comment."""
+    text = help_text(script)
+    body = yaml.safe_load((CONFIGS / f"{script}.yaml").read_text())
+    keys = set(body) - {"defaults", "hydra", "mother", "mother_face"}
+    for group in {next(iter(e)) for e in body["defaults"] if isinstance(e, dict)} & set(GROUPS):
+        for path in (CONFIGS / group).glob("*.yaml"):
+            lines = path.read_text().splitlines()
+            assert any(line.startswith("# ") and not line.startswith("# @") for line in lines), f"{path} says nothing"
+            assert f"{group}={path.stem}" in text
+    for key in keys:
+        line = next(line for line in text.splitlines() if line.startswith(f"{key}:"))
+        assert "#" in line, f"{key} is not explained"
+
+
+def test_the_notebook_s_recipe_is_the_default_config() -> None:
+    """`gan_inversion.invert` and `scripts/family.py` do the same thing."""
+    values = compose()
+    values["generator"] = tiny_config()["generator"]
+    ours = build_inverter(values)
+    theirs = default_inverter(ours.generator)
+    assert theirs.settings(0) == ours.settings(0)
+
+
+def test_unknown_metrics_fail_before_any_work() -> None:
+    with pytest.raises(UserError, match="unknown fid"):
+        build_task(tiny_config("metrics=[fid]"))
