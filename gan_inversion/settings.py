@@ -95,7 +95,23 @@ class DemoPhotos:
     generator: dict[str, Any] = MISSING
 
 
-SCHEMAS = {"family": Family, "invert": Invert, "blend": BlendStored, "fetch_weights": Fetch, "demo_photos": DemoPhotos}
+@dataclass
+class EvaluateAlignment:
+    faces: int = 60
+    seed: int = 1
+    landmarks: list[str] = MISSING
+    output: str = MISSING
+    generator: dict[str, Any] = MISSING
+
+
+SCHEMAS = {
+    "family": Family,
+    "invert": Invert,
+    "blend": BlendStored,
+    "fetch_weights": Fetch,
+    "demo_photos": DemoPhotos,
+    "evaluate_alignment": EvaluateAlignment,
+}
 
 
 def script(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:

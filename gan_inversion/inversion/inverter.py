@@ -17,7 +17,7 @@ from ..image import area_resize, to_tensor
 from ..interfaces import AlignedFace, Generator, Inversion, LatentSpace, Loss, OnStep, Start
 from ..losses.lpips import LPIPS
 from ..losses.pixel import Pixel
-from ..losses.prior import RowDistance
+from ..losses.prior import PNorm, RowDistance
 from ..spaces.w_plus import WPlus
 from .loop import Optimiser, invert
 from .starts import FromInversion, Mean
@@ -91,5 +91,5 @@ def face_bytes(pixels: np.ndarray) -> bytes:
 
 def default_inverter(generator: Generator, **optimiser: Any) -> Inverter:
     """The default recipe of `scripts/family.py`, for notebooks; keywords go to `Optimiser`."""
-    losses: dict[str, Loss] = {"lpips": LPIPS(), "pixel": Pixel(), "row_distance": RowDistance()}
+    losses: dict[str, Loss] = {"lpips": LPIPS(), "pixel": Pixel(), "row_distance": RowDistance(), "p_norm": PNorm()}
     return Inverter(generator, WPlus(), Mean(), losses, Optimiser(**optimiser))

@@ -36,11 +36,11 @@ log = logging.getLogger(__name__)
 class Optimiser:
     """Adam, its schedule, and when to stop. Every field is a config key of the group `inversion`."""
 
-    steps: int = 100  # updates; the result of the last one is scored too
-    learning_rate: float = 0.05
+    steps: int = 85  # updates; the result of the last one is scored too
+    learning_rate: float = 0.2
     betas: tuple[float, float] = (0.9, 0.999)
     warmup: int = 10  # steps over which the rate rises linearly
-    hold: float = 0.3  # share of the steps after which the rate falls to 0 along a cosine
+    hold: float = 0.4  # share of the steps after which the rate falls to 0 along a cosine
     latent_noise: float = 0.0  # standard deviation, in those of W, of noise added to ws while searching
     latent_noise_until: float = 0.75  # share of the steps at which that noise has faded out
     keep: str = "best"  # best | last: which scored step is returned

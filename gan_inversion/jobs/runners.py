@@ -45,7 +45,7 @@ class Local:
             raise UserError("runner.workers and runner.batch must be at least 1")
         if self.workers == 1 or len(items) < 2:
             for begin in range(0, len(items), self.batch):
-                results = task(items[begin : begin + self.batch], on_step)
+                results = task(items[begin : begin + self.batch], _shifted(on_step, begin))
                 for index, result in enumerate(results, begin):
                     keep(index, result)
                 if not all(record.inversion.finished for record, _ in results):
@@ -58,6 +58,11 @@ class Local:
                 "%d workers x %d threads on %d cores: set threads=%d", workers, threads, cores, max(1, cores // workers)
             )
         _Pool(task, items, keep, on_step, threads).run(workers)
+
+
+def _shifted(on_step: OnStep, begin: int) -> OnStep:
+    """A batch counts its faces from 0; the listener counts all."""
+    return lambda step: on_step(dataclasses.replace(step, face=begin + step.face))
 
 
 class _Pool:

@@ -20,8 +20,8 @@ class LPIPS:
 
     weight: float = 1.0
     backbone: str = "alex"
-    sizes: tuple[int, ...] = (256,)
-    size_weights: tuple[float, ...] = (1.0,)
+    sizes: tuple[int, ...] = (256, 512)
+    size_weights: tuple[float, ...] = (1.0, 0.5)
 
     @property
     def optimises(self) -> tuple[str, ...]:

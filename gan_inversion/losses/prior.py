@@ -14,7 +14,7 @@ from ..interfaces import BoundLoss, Target, WStatistics
 class PNorm:
     """II2S's P-norm (Zhu 2020, arXiv 2012.09036): squared whitened distance from the mean, averaged over rows."""
 
-    weight: float = 1e-6
+    weight: float = 4e-6
     optimises: tuple[str, ...] = ("p_norm",)
 
     def bind(self, target: Target) -> BoundLoss:

@@ -43,6 +43,7 @@ def invert(
 def test_workers_and_batches_change_no_bit(generator: Tiny) -> None:
     none = Store(None)
     base = invert(generator, none, Local(1, batch=1))
+    assert [step.face for step in invert.steps] == [0] * 6 + [1] * 6 + [2] * 6  # type: ignore[attr-defined]
     for runner in (Local(1, batch=3), Local(2)):
         other = invert(generator, none, runner)
         for a, b in zip(base, other, strict=True):

@@ -1,0 +1,24 @@
+"""How well faces are found: drawn faces, turned and scaled into larger pictures. `--help` explains every key."""
+
+import json
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from gan_inversion.build import build
+from gan_inversion.evaluation.alignment import measure
+from gan_inversion.image import write_atomically
+from gan_inversion.settings import plain, script
+
+
+@script("evaluate_alignment")
+def main(config: DictConfig) -> None:
+    generator = build({**plain(config)["generator"], "device": "cpu"}, "generator")
+    rows = [measure(generator, config.faces, config.seed, landmarks) for landmarks in config.landmarks]
+    text = json.dumps(rows, indent=2)
+    write_atomically(Path(config.output), text.encode() + b"\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
