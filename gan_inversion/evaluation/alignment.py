@@ -45,7 +45,7 @@ def place_faces(generator: Generator, count: int, seed: int, psi: float = 0.7) -
         size = int(SIDE * scale * random.uniform(1.6, 2.6))
         there = cv2.getRotationMatrix2D(((SIDE - 1) / 2, (SIDE - 1) / 2), turn, scale)
         room = size / 2 - SIDE * scale * 0.7
-        there[:, 2] += size / 2 - (SIDE - 1) / 2 + random.uniform(-room, room, 2)
+        there[:, 2] = there[:, 2] + size / 2 - (SIDE - 1) / 2 + random.uniform(-room, room, 2)
         coarse = random.integers(60, 180, (8, 8, 3), dtype=np.uint8)
         canvas = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
         source = face if scale >= 1 else cv2.GaussianBlur(face, (0, 0), 0.4 / scale)
