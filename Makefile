@@ -17,9 +17,10 @@ $(READY): requirements.lock.txt pyproject.toml
 
 demo: setup
 	$(BIN)/python scripts/demo_photos.py output_dir=runs/demo_photos
-	$(BIN)/python scripts/family.py father=runs/demo_photos/father.jpg mother=runs/demo_photos/mother.jpg output_dir=runs/demo
+	$(BIN)/python scripts/family.py father=runs/demo_photos/father.jpg mother=runs/demo_photos/mother.png output_dir=runs/demo
 
 family: setup
+	@test -n "$(FATHER)" -a -n "$(MOTHER)" || { echo 'usage: make family FATHER=dad.jpg MOTHER=mum.jpg [OUT=folder] [ARGS="siblings=4"]'; exit 2; }
 	$(BIN)/python scripts/family.py father="$(FATHER)" mother="$(MOTHER)" output_dir="$(OUT)" $(ARGS)
 
 test: setup

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .blending.blends import Blend, make_child
+from .blending.blends import Blend, Recipe, make_child
 from .faces.aligner import FFHQ
 from .generators.mobile_stylegan import ffhq
 from .image import load_photo, save_synthetic, to_uint8
@@ -55,7 +55,7 @@ def invert(
 
 
 def blend(
-    generator: Generator, father: Inversion, mother: Inversion, weight: float = 0.5, recipe: Blend | None = None
+    generator: Generator, father: Inversion, mother: Inversion, weight: float = 0.5, recipe: Recipe | None = None
 ) -> Tensor:
     """The child's picture, [1, 3, R, R]. `recipe` (any of `blending.blends`) replaces the even blend at `weight`."""
     ws = make_child(recipe or Blend(weight), father, mother, generator)

@@ -35,6 +35,8 @@ def build(node: Mapping[str, Any], where: str) -> Any:
         constructor = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise UserError(f"{where}._target_={target}: {error}") from error
+    if not callable(constructor) or not constructor.__module__.startswith(PREFIX):
+        raise UserError(f"{where}._target_={target}: this is not something of this package that can be built.")
     parameters = inspect.signature(constructor).parameters
     hints = typing.get_type_hints(constructor.__init__ if inspect.isclass(constructor) else constructor)
     for key in fields:
@@ -44,7 +46,10 @@ def build(node: Mapping[str, Any], where: str) -> Any:
     missing = [k for k, p in parameters.items() if p.default is p.empty and k not in checked]
     if missing:
         raise UserError(f"{where}: {', '.join(missing)} must be given, e.g. {where}.{missing[0]}=...")
-    return constructor(**checked)
+    try:
+        return constructor(**checked)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from error
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
@@ -69,10 +74,10 @@ def _check(value: Any, hint: Any, where: str) -> Any:
         inner = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
         if len(inner) == len(value):
             return tuple(_check(v, t, f"{where}[{i}]") for i, (v, t) in enumerate(zip(value, inner, strict=True)))
-    elif (hint is float and isinstance(value, int) and not isinstance(value, bool)) or hint is type(None) is type(
-        value
-    ):
-        return float(value) if value is not None else None
+    elif hint is type(None) and value is None:
+        return None
+    elif hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
     elif inspect.isclass(hint) and isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
     name = str(hint) if origin else getattr(hint, "__name__", str(hint))

@@ -7,6 +7,8 @@ import io
 import json
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,12 @@ from torch import Tensor
 
 from .interfaces import UserError
 
-Image.MAX_IMAGE_PIXELS = None  # the limits below replace Pillow's, which warns at 89 megapixels and refuses phones' 200
-
 WORKING_MEGAPIXELS = 16.0  # larger photographs are reduced while decoding: FFHQ crops are 1 megapixel
 MAX_MEGAPIXELS = 400.0  # of a JPEG, which decodes at reduced size; other formats must be decoded whole
 MAX_MEGAPIXELS_UNREDUCIBLE = 120.0
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # IPTC's term for it
+
+SYNTHETIC = {"DigitalSourceType": DIGITAL_SOURCE_TYPE, "synthetic": True}
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def load_photo(path: str | os.PathLike[str]) -> Photo:
 
     Raises UserError, naming the file and the remedy, if it is missing, unreadable or above the pixel limit.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -52,21 +54,31 @@ def load_photo(path: str | os.PathLike[str]) -> Photo:
             f"{path}: this is a HEIC photo, which is not read here. Export it as JPEG or PNG and try again."
         )
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with _own_limits(), Image.open(io.BytesIO(data)) as image:
             pixels, reduced = _decode(image, path)
     except UserError:
         raise
     except UnidentifiedImageError as error:
         raise UserError(f"{path}: not an image that can be read. Use JPEG, PNG, WebP, TIFF or BMP.") from error
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise UserError(f"{path}: the image is damaged ({error}). Export or copy it again.") from error
     return Photo(pixels, path.name, hashlib.sha256(data).hexdigest(), reduced)
+
+
+@contextmanager
+def _own_limits() -> Iterator[None]:
+    """The limits above in place of Pillow's, which warns at 89 megapixels and refuses phones' 200."""
+    theirs, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = theirs
 
 
 def _decode(image: Image.Image, path: Path) -> tuple[np.ndarray, float]:
     width, height = image.size
     megapixels = width * height / 1e6
-    reducible = image.format == "JPEG"
+    reducible = image.format in ("JPEG", "MPO")  # MPO: what phones write when they add a depth map
     limit = MAX_MEGAPIXELS if reducible else MAX_MEGAPIXELS_UNREDUCIBLE
     if megapixels > limit:
         raise UserError(
@@ -137,12 +149,24 @@ def save_synthetic(path: str | os.PathLike[str], pixels: np.ndarray, facts: dict
 
     Metadata inside a PNG vanish when it is saved again by most programs; the JSON beside it does not.
     """
-    facts = {"DigitalSourceType": DIGITAL_SOURCE_TYPE, "synthetic": True, **facts}
     info = PngImagePlugin.PngInfo()
     info.add_itxt("XML:com.adobe.xmp", _xmp(), zip=False)
-    info.add_itxt("Synthetic", json.dumps(facts, sort_keys=True))
+    info.add_itxt("Synthetic", json.dumps({**SYNTHETIC, **facts}, sort_keys=True))
     write_atomically(path, _png(pixels, info))
-    write_atomically(f"{path}.json", (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode())
+    mark_beside(path, facts)
+
+
+def save_synthetic_jpeg(path: str | os.PathLike[str], pixels: np.ndarray, facts: dict[str, Any]) -> None:
+    """The same as JPEG, which has room for the XMP and none for the text chunk."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=95, xmp=_xmp().encode())
+    write_atomically(path, buffer.getvalue())
+    mark_beside(path, facts)
+
+
+def mark_beside(path: str | os.PathLike[str], facts: dict[str, Any]) -> None:
+    """`PATH.json`: that the file beside it is synthetic, and what made it."""
+    write_atomically(f"{path}.json", (json.dumps({**SYNTHETIC, **facts}, indent=2, sort_keys=True) + "\n").encode())
 
 
 def _png(pixels: np.ndarray, info: PngImagePlugin.PngInfo | None) -> bytes:

@@ -8,8 +8,10 @@ Shapes: N faces, L = num_ws rows of W+, D = w_dim, R = resolution in pixels. Ima
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -64,6 +66,12 @@ class WStatistics:
     w_std: Tensor  # [D], standard deviation along each axis
     p_mean: Tensor  # [D]
     p_whiten: Tensor  # [D, D]
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the numbers: they enter starts and priors, so they are part of a result's identity."""
+        tensors = (self.mean, self.w_axes, self.w_std, self.p_mean, self.p_whiten)
+        return hashlib.sha256(b"".join(t.contiguous().numpy().tobytes() for t in tensors)).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -138,6 +146,13 @@ class LatentSpace(Protocol):
 
 class Start(Protocol):
     """Where the optimiser begins."""
+
+    @property
+    def optimises(self) -> tuple[str, ...]:
+        """Metrics by which it chooses, which are therefore not held out."""
+
+    def identity(self, name: str) -> dict[str, Any]:
+        """Settings, and a hash of any content it reads, that can change where the face called `name` starts."""
 
     def __call__(self, generator: Generator, target: Tensor, name: str, seed: int) -> Tensor:
         """target [1, 3, R, R] -> ws [1, L, D]."""

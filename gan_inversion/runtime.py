@@ -11,13 +11,18 @@ import torch
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 
 
+def cores() -> int:
+    """Cores this process may use: fewer than the machine's in a container or under taskset."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def configure(threads: int | None) -> None:
     """Threads a face (None: one a core), deterministic kernels, and memory that is kept instead of returned.
 
     glibc gives each tensor above 32 MB fresh pages from the kernel, which zeroes them: at 1024 pixels that is more than
     half of a step's time. Keeping freed memory in the process makes a step about twice as fast, and changes no bit.
     """
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    torch.set_num_threads(threads or cores())
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import torch
 import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -126,6 +128,7 @@ def script(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], N
             os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and leave without a traceback
             store = ConfigStore.instance()
             store.store(name="schema", node=SCHEMAS[name])
+            sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
             try:
                 hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(_prepared(main, name))()
             except (HydraException, OmegaConfBaseException) as error:
@@ -136,6 +139,25 @@ def script(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], N
         return command
 
     return wrap
+
+
+def quoted(argument: str) -> str:
+    """KEY=VALUE with quotes where Hydra's grammar needs them: file names have spaces, brackets, accents, apostrophes."""
+    key, equals, value = argument.partition("=")
+    if not equals or argument.startswith("-"):
+        return argument
+    try:
+        OverridesParser.create().parse_override(argument)
+        return argument
+    except HydraException:
+        pass
+    if value.startswith("[") and value.endswith("]"):
+        return f"{key}=[{','.join(_quote(item.strip()) for item in value[1:-1].split(','))}]"
+    return f"{key}={_quote(value)}"
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _prepared(main: Callable[[DictConfig], None], name: str) -> Callable[[DictConfig], None]:
@@ -159,9 +181,17 @@ def checked(config: DictConfig, name: str) -> None:
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise UserError(f"{missing[0]} must be given: {missing[0]}=... (--help explains each key)")
+    for key, least in (("seed", 0), ("threads", 1), ("trace", 0), ("siblings", 0), ("faces", 1)):
+        if config.get(key) is not None and config[key] < least:
+            raise UserError(f"{key}={config[key]}: must be at least {least}.")
     logging.captureWarnings(True)
     if "threads" in config:
         configure(config.threads)
+        try:
+            torch.zeros(1, device=config.device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"device={config.device} cannot be used here ({reason}). Use device=cpu.") from error
 
 
 def _fail(message: str, code: int) -> None:
@@ -177,8 +207,12 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 
 def job_of(values: dict[str, Any]) -> dict[str, Any]:
-    """The part of a config that says what is done, not where or by whom: same job, same results."""
-    return {key: value for key, value in values.items() if key not in ("output_dir", "overwrite", "runner", "store")}
+    """The part of a config that says what is done, not where or by whom: same job, same results.
+
+    Inputs are left out, because paths name no content: scripts add their hashes.
+    """
+    elsewhere = ("output_dir", "overwrite", "runner", "store", "father", "mother")
+    return {key: value for key, value in values.items() if key not in elsewhere}
 
 
 def hydra_files(config: DictConfig) -> dict[str, str]:
@@ -200,7 +234,9 @@ def readable(error: Exception, name: str) -> str:
     if found:
         key = (re.search(r"full_key: ([\w.]+)", text) or [None, found[1] or found[2]])[1]
         return f"unknown key {key}.{suggestion(str(key), _all_keys(name))}"
-    return text.splitlines()[0] if text else type(error).__name__
+    where = re.search(r"full_key: ([\w.]+)", text)
+    first = text.splitlines()[0] if text else type(error).__name__
+    return f"{where[1]}: {first}" if where else first
 
 
 def _all_keys(name: str) -> list[str]:

@@ -1,13 +1,11 @@
 """Stored inversions in, children out; nothing is inverted. `--help` explains every key."""
 
-from pathlib import Path
-
 from omegaconf import DictConfig
 
 from gan_inversion.blending.blends import children
 from gan_inversion.build import build
 from gan_inversion.jobs import family
-from gan_inversion.jobs.store import load_latents
+from gan_inversion.latents import hash_of_ws, load_latents
 from gan_inversion.report.run_folder import open_folder
 from gan_inversion.settings import hydra_files, job_of, plain, script
 
@@ -15,14 +13,18 @@ from gan_inversion.settings import hydra_files, job_of, plain, script
 @script("blend")
 def main(config: DictConfig) -> None:
     values = plain(config)
-    recipes = children(build(values["blend"], "blend"), config.siblings, values["siblings_only"], config.seed)
+    base = build(values["blend"], "blend")
     father, mother = load_latents(config.father, "father"), load_latents(config.mother, "mother")
     generator = build({**values["generator"], "device": config.device}, "generator")
+    recipes = children(base, config.siblings, values["siblings_only"], config.seed, generator.num_ws)
     latents = family.blend(recipes, father, mother, generator)
-    folder = open_folder(Path(config.output_dir), job_of(values), hydra_files(config), config.overwrite)
+
+    job = job_of(values) | {"father_sha256": hash_of_ws(father.ws), "mother_sha256": hash_of_ws(mother.ws)}
+    inputs = (config.father, config.mother)
+    folder = open_folder(config.output_dir, job, hydra_files(config), config.overwrite, inputs)
     pictures = family.decode(latents, generator)
-    family.report_children(folder, recipes, latents, pictures, generator, job_of(values))
-    print(f"children: {folder}")
+    family.report_children(folder, recipes, latents, pictures, generator, (father, mother), job)
+    print(f"children: {folder.root}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ def main(config: DictConfig) -> None:
     generator = build({**plain(config)["generator"], "device": "cpu"}, "generator")
     folder = Path(config.output_dir)
     drawn_photograph(folder / "father.jpg", generator, config.seed)
-    astronaut(folder / "mother.jpg")
+    astronaut(folder / "mother.png")
     print(f"photographs: {folder}")
 
 

@@ -14,26 +14,24 @@ from gan_inversion.settings import hydra_files, job_of, plain, script
 @script("family")
 def main(config: DictConfig) -> None:
     values, clock = plain(config), Clock()
-    task, blend = build_task(values), build(values["blend"], "blend")
+    task, base = build_task(values), build(values["blend"], "blend")
     runner, store = build(values["runner"], "runner"), build(values["store"], "store")
-    recipes = children(blend, config.siblings, values["siblings_only"], config.seed)
     inverter = clock("load", task.make_inverter)
     generator = inverter.generator
+    recipes = children(base, config.siblings, values["siblings_only"], config.seed, generator.num_ws)
 
-    photos = clock("load", family.load, {role: values[role] for role in ("father", "mother")})
+    paths = {role: values[role] for role in ("father", "mother")}
+    photos = clock("load", family.load, paths)
     job = job_of(values) | {f"{role}_sha256": photo.sha256 for role, photo in photos.items()}
-    folder = open_folder(config.output_dir, job, hydra_files(config), config.overwrite)
+    folder = open_folder(config.output_dir, job, hydra_files(config), config.overwrite, paths.values())
     aligner = with_size(build(values["aligner"], "aligner"), generator.resolution)
-    numbers = {role: values[f"{role}_face"] for role in photos}
-    faces = clock("align", family.align, photos, aligner, numbers, folder)
+    faces = clock("align", family.align, photos, aligner, {role: values[f"{role}_face"] for role in photos}, folder)
     with InversionBar(len(faces), inverter.optimiser.steps) as bar:
-        inverted = clock("invert", invert_faces, faces, [config.seed] * len(faces), task, runner, store, bar)
-    father, mother = (item.inversion for item in inverted)
+        inverted, failed = clock("invert", invert_faces, faces, [config.seed] * 2, task, runner, store, bar)
+    father, mother = family.both(inverted, failed)
     latents = family.blend(recipes, father, mother, generator)
     pictures = clock("decode", family.decode, {"father": father.ws, "mother": mother.ws, **latents}, generator)
-    sheet = clock(
-        "report", family.report, folder, photos, inverted, recipes, latents, pictures, generator, inverter.losses, job
-    )
+    sheet = clock("report", family.report, folder, photos, inverted, recipes, latents, pictures, inverter, job)
     family.save_timings(folder, clock.seconds)
     family.say_goodbye(sheet, inverted)
 

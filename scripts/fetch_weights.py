@@ -12,7 +12,8 @@ def main(config: DictConfig) -> None:
     if config.list:
         for entry in read_catalogue().values():
             state = "present" if is_present(entry) else "missing"
-            print(f"{entry.name:22} {state:8} {entry.carrier:24} {entry.source}\n{'':22} licence: {entry.licence}")
+            print(f"{entry.name:22} {state:8} {entry.carrier:24} {entry.source}")
+            print(f"{'':22} licence: {entry.licence}\n{'':22} sha256:  {entry.sha256}")
         return
     new = fetch(list(config.only), print)
     print(f"weights ready in {fetched_dir()}" + ("" if new else " (nothing to do)"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from gan_inversion.build import build, build_inverter, build_task
+from gan_inversion.generators.tiny import tiny
 from gan_inversion.interfaces import UserError
 from gan_inversion.inversion.inverter import default_inverter
-from gan_inversion.settings import CONFIGS, SCHEMAS, help_text
+from gan_inversion.latents import save_latents
+from gan_inversion.settings import CONFIGS, SCHEMAS, help_text, quoted
 from tests.conftest import TINY, Ran, drawn
 
 GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir())
@@ -55,9 +58,7 @@ def test_every_option_composes_builds_and_runs(group: str, option: str, tmp_path
     choice = f"{group}=[{option}]" if group == "losses" else f"{group}={option}"
     extra = NEEDED.get((group, option), [])
     if (group, option) == ("start", "inversion"):
-        from gan_inversion.jobs.store import save_latents
-
-        save_latents(tmp_path / "a.safetensors", {"ws": torch.zeros(8, 16)}, "")
+        save_latents(tmp_path / "a.safetensors", {"ws": torch.zeros(8, 16)}, tiny().sha256)
         extra = [f"start.path={tmp_path / 'a.safetensors'}"]
     if (group, option) == ("generator", "mobile_stylegan"):
         assert build({**compose()["generator"], "device": "cpu"}, "generator").resolution == 1024
@@ -196,15 +197,80 @@ def test_help_explains_every_key(script: str) -> None:
     """Each key of the script, and of each option it can choose, stands in --help with a comment."""
     text = help_text(script)
     body = yaml.safe_load((CONFIGS / f"{script}.yaml").read_text())
-    keys = set(body) - {"defaults", "hydra", "mother", "mother_face"}
     for group in {next(iter(e)) for e in body["defaults"] if isinstance(e, dict)} & set(GROUPS):
         for path in (CONFIGS / group).glob("*.yaml"):
+            assert f"{group}={path.stem}" in text
             lines = path.read_text().splitlines()
             assert any(line.startswith("# ") and not line.startswith("# @") for line in lines), f"{path} says nothing"
-            assert f"{group}={path.stem}" in text
-    for key in keys:
+            if group != "experiment":
+                for key in set(yaml.safe_load("\n".join(lines))) - {"_target_"}:
+                    assert "#" in next(line for line in lines if line.startswith(f"{key}:")), f"{path}: {key}"
+    for key in set(body) - {"defaults", "hydra"}:
         line = next(line for line in text.splitlines() if line.startswith(f"{key}:"))
         assert "#" in line, f"{key} is not explained"
+
+
+TESTED_ELSEWHERE = {  # keys whose effect another test shows
+    "father", "mother", "output_dir", "overwrite", "store.path", "runner.workers", "trace",  # scripts/test_scripts.py
+    "siblings", "siblings_only", "blend.weight", "blend.path", "blend.layer_weights", "blend.coarse", "blend.middle",
+    "blend.fine", "father_face", "mother_face", "aligner.size", "aligner.landmarks", "aligner.min_side",
+    "aligner.check", "aligner.tolerance", "metrics", "device", "threads", "runner.batch", "generator.resolution",
+    "generator.w_dim", "generator.channels", "start.path", "start.samples", "start.psi", "start.near",
+    "inversion.keep", "inversion.min_improvement", "losses.ms_ssim.weight", "losses.ms_ssim.size",
+    "losses.p_norm.weight", "losses.lpips.weight", "losses.lpips.backbone", "losses.lpips.sizes",
+    "losses.lpips.size_weights",
+}  # fmt: skip
+
+
+def test_no_key_is_without_a_test() -> None:
+    """A new key must be added to a test that shows that it moves something."""
+    keys = {key for key in yaml.safe_load((CONFIGS / "family.yaml").read_text()) if key not in ("defaults", "hydra")}
+    for group, option in OPTIONS:
+        if group == "experiment":
+            continue
+        prefix = f"losses.{option}" if group == "losses" else group
+        body = yaml.safe_load((CONFIGS / group / f"{option}.yaml").read_text())
+        keys |= {f"{prefix}.{key}" for key in body if key != "_target_"}
+    assert keys == set(CHANGES) - {"start=best_of", "losses=ms_ssim", "losses=p_norm"} | TESTED_ELSEWHERE
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("losses.pixel.sizes=[]", "at least one size"),
+        ("losses=[]", "at least one loss is needed"),
+        ("device=cuda:7", "device=cuda:7 cannot be used here"),
+        ("threads=0", "threads=0: must be at least 1"),
+        ("seed=-1", "seed=-1: must be at least 0"),
+        ("inversion.betas=[1,1]", "from 0 to below 1"),
+        ("generator.resolution=48", "generator: resolution must be a power of two"),
+        ("siblings_only=[]", "numbers from 0 are needed"),
+        ("blend.path=zigzag", "choose one of lerp, slerp"),
+        ("metrics=mse", "metrics:"),
+    ],
+)
+def test_bad_values_are_named_before_any_work(
+    run: Callable[..., Ran], couple: tuple[Path, Path], change: str, message: str
+) -> None:
+    done = run(
+        "family", f"father={couple[0]}", f"mother={couple[1]}", *TINY, change, code=2 if change == "metrics=mse" else 1
+    )
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["dad (1).png", "Mémé.png", "O'Brien.png", "a&b, c.png", "a=b.png", "[x].png", "back\\slash.png"]
+)
+def test_file_names_as_people_write_them(run: Callable[..., Ran], couple: tuple[Path, Path], name: str) -> None:
+    path = couple[0].rename(couple[0].with_name(name))
+    run("family", f"father={path}", f"mother={couple[1]}", *TINY, "inversion.steps=0", "output_dir=out")
+
+
+def test_quotes_only_where_needed() -> None:
+    for plain in ("father=a.jpg", "output_dir=out_${hydra:job.num}", "seed=1,2", "-m", "inversion.betas=[0.5,0.9]"):
+        assert quoted(plain) == plain
+    assert quoted("photos=[a (1).jpg,b.jpg]") == "photos=['a (1).jpg','b.jpg']"
 
 
 def test_the_notebook_s_recipe_is_the_default_config() -> None:
@@ -214,6 +280,16 @@ def test_the_notebook_s_recipe_is_the_default_config() -> None:
     ours = build_inverter(values)
     theirs = default_inverter(ours.generator)
     assert theirs.settings(0) == ours.settings(0)
+
+
+@pytest.mark.weights
+def test_the_order_of_losses_changes_no_bit() -> None:
+    """Sums round: they are taken in one order, whoever lists the losses."""
+    values = tiny_config("losses=[pixel,row_distance,p_norm,lpips]", "inversion.steps=3")
+    inverter = build_inverter(values)
+    other = dataclasses.replace(inverter, losses=dict(reversed(inverter.losses.items())))
+    face = drawn(inverter.generator, 1)
+    assert torch.equal(inverter([face], [0])[0].ws, other([face], [0])[0].ws)
 
 
 def test_unknown_metrics_fail_before_any_work() -> None:

@@ -30,7 +30,7 @@ from tests.conftest import ROOT
 from tests.test_configs import compose
 
 PACKAGE = ROOT / "gan_inversion"
-ORDER = ["interfaces", "image", "runtime", "checkpoints", "estimators", "losses", "generators", "faces", "spaces",
+ORDER = ["interfaces", "image", "latents", "runtime", "checkpoints", "estimators", "losses", "generators", "faces", "spaces",
          "inversion", "blending", "evaluation", "report", "jobs", "api", "build", "settings"]  # fmt: skip
 
 

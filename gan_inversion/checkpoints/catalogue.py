@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError
+from safetensors.torch import load, load_file, save
 from torch import Tensor
 
 from ..image import write_atomically
@@ -95,15 +95,18 @@ def read_cache(name: str) -> dict[str, Tensor] | None:
     """Tensors that an earlier run derived from weights, or None (also when they are damaged)."""
     path = fetched_dir() / f"{name}.safetensors"
     try:
-        with safe_open(path, "pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    except (FileNotFoundError, SafetensorError, OSError):
+        data = path.read_bytes()
+        known = path.with_suffix(".sha256").read_text()
+        return load(data) if hashlib.sha256(data).hexdigest() == known else None
+    except (OSError, SafetensorError):
         return None
 
 
 def write_cache(name: str, tensors: dict[str, Tensor]) -> None:
     """Keep derived tensors for the next run; a folder that cannot be written is no error."""
+    data = save(tensors)
     try:
-        write_atomically(fetched_dir() / f"{name}.safetensors", save(tensors))
+        write_atomically(fetched_dir() / f"{name}.safetensors", data)
+        write_atomically(fetched_dir() / f"{name}.sha256", hashlib.sha256(data).hexdigest().encode())
     except UserError:
         return

@@ -60,10 +60,20 @@ def mobile_stylegan(members: Members) -> dict[str, Tensor]:
         named.pop(f"{head}.conv.weight"),
         named.pop(f"{head}.bias").reshape(-1),
     )
+    _check_gains(synthesis, state)
     left = [*named, *(["pointwise"] * len(list(folded))), *(["noise"] * len(list(noise)))]
     if left:
         raise UserError(f"MobileStyleGAN: tensors that no layer claims: {', '.join(left)}.")
     return {key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in state.items()}
+
+
+def _check_gains(constants: list[Constant], state: dict[str, np.ndarray]) -> None:
+    """The scalar on each modulation is 1 / sqrt(channels in * kernel area); the graph has them from the last layer back."""
+    styles = [(f"blocks.{i}.{conv}", 9) for i in reversed(range(BLOCKS)) for conv in ("conv2", "conv1")]
+    widths = [(state[f"{n}.style.bias"].size, area) for n, area in [("to_img", 1), *styles, ("conv1", 9)]]
+    found = [c.value.item() for c in constants if c.consumer == "Multiply" and c.value.shape == (1, 1, 1, 1)]
+    if not np.allclose(found, [1 / np.sqrt(width * area) for width, area in widths], rtol=1e-5):
+        raise UserError("MobileStyleGAN: the modulations are scaled differently than this export's should be.")
 
 
 def _is_noise(constant: Constant) -> bool:

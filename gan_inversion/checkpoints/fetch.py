@@ -6,6 +6,7 @@ carrier's setup.py to read its metadata; the hash is checked before that.)
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 import tarfile
@@ -78,12 +79,10 @@ def _install(entry: Entry, archive: Path) -> None:
         data = save({key: value.contiguous() for key, value in CONVERTERS[entry.converter](members).items()})
     else:
         (data,) = members.values()
-    path = fetched_dir() / entry.file
-    write_atomically(path, data)
-    found = sha256_of_file(path)
+    found = hashlib.sha256(data).hexdigest()
     if found != entry.sha256:
-        path.unlink()
         raise UserError(f"{entry.file}: converted to sha256 {found}, expected {entry.sha256}. Not kept.")
+    write_atomically(fetched_dir() / entry.file, data)
 
 
 def _read_member(archive: Path, member: str) -> bytes:

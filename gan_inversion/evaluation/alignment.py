@@ -14,7 +14,7 @@ import torch
 from ..faces.aligner import FFHQ
 from ..faces.crop import quad_side
 from ..image import Photo, area_resize, to_uint8
-from ..interfaces import Generator
+from ..interfaces import Generator, UserError
 
 SIDE = 512  # pixels of the face at scale 1
 MAX_TURN, MIN_SCALE, MAX_SCALE = 30.0, 0.5, 2.0
@@ -70,6 +70,8 @@ def measure(generator: Generator, count: int, seed: int, landmarks: str) -> dict
         back = (quad - placed.there[:, 2]) @ np.linalg.inv(placed.there[:, :2]).T
         to_frame.append(float(np.hypot(*(back - frame).T).mean()) / SIDE)
         to_own.append(float(np.hypot(*(back - own).T).mean()) / SIDE)
+    if not to_frame:
+        raise UserError(f"none of {count} faces was found (landmarks={landmarks}).")
     return {
         "landmarks": landmarks,
         "faces": count,

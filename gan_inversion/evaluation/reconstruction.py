@@ -6,7 +6,7 @@ Compared at 256 pixels, area-downsampled, in [-1, 1], after rounding to 8 bits a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..estimators.lpips_network import lpips_network
 from ..image import area_resize, to_tensor, to_uint8
-from ..interfaces import AlignedFace, Generator, Inversion, Loss, UserError
+from ..interfaces import AlignedFace, Generator, Inversion, UserError
 from ..losses.ms_ssim import ms_ssim
 from ..losses.prior import p_norm, row_distance
 
@@ -78,9 +78,8 @@ def check_names(names: Iterable[str]) -> None:
         raise UserError(f"metrics: unknown {', '.join(unknown)}. Known: {', '.join(METRICS)}")
 
 
-def report(values: Mapping[str, float], losses: Mapping[str, Loss]) -> dict[str, dict[str, Any]]:
-    """Each value with its status: "held out", or "optimised" when a loss in use pursues that very number."""
-    pursued = {name for loss in losses.values() for name in loss.optimises}
+def report(values: Mapping[str, float], pursued: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Each value with its status: "held out", or "optimised" when a loss or a start in use pursued that very number."""
     return {
         name: {"value": value, "status": "optimised" if name in pursued else "held out"}
         for name, value in values.items()

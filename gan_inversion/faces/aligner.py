@@ -114,7 +114,7 @@ class FFHQ:
             raise UserError(f"{photo.name}: there is no face {face}; it has {len(faces)}, counted from 0 at the left.")
         chosen = faces[index]
         side = quad_side(chosen.quad)
-        if side * 1.0 / photo.reduced < self.min_side:
+        if side / photo.reduced < self.min_side:
             raise UserError(
                 f"{photo.name}: the face of {name} is too small: its crop has {side / photo.reduced:.0f} pixels a side, "
                 f"{self.min_side} are needed. Use a larger photograph, or lower aligner.min_side."
@@ -155,8 +155,12 @@ class Prepared:
             log.warning(remark)
         return AlignedFace(np.ascontiguousarray(pixels), name, photo.sha256, (), remarks)
 
+    @cached_property
+    def _finder(self) -> FFHQ:
+        return FFHQ(self.size)
+
     def _offset(self, photo: Photo) -> list[str]:
-        faces = FFHQ(self.size).find(photo)
+        faces = self._finder.find(photo)
         if not faces:
             return [f"{photo.name}: aligner=none, but no face was found to check its alignment by."]
         height, width = photo.pixels.shape[:2]

@@ -43,7 +43,7 @@ def compute_statistics(generator: Generator) -> WStatistics:
 
 def cached_statistics(generator: Generator) -> WStatistics:
     """The same, kept beside the weights under the generator's hash. A cache that cannot be written costs a second a run."""
-    name = f"statistics_{generator.sha256[:16]}"
+    name = f"statistics_{generator.sha256[:16]}_{generator.device.type}"
     tensors = catalogue.read_cache(name)
     if tensors is None:
         statistics = compute_statistics(generator)

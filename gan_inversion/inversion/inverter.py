@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from .. import __version__
 from ..image import area_resize, to_tensor
 from ..interfaces import AlignedFace, Generator, Inversion, LatentSpace, Loss, OnStep, Start
+from ..latents import describe, face_bytes, hash_of
 from ..losses.lpips import LPIPS
 from ..losses.pixel import Pixel
 from ..losses.prior import PNorm, RowDistance
 from ..spaces.w_plus import WPlus
 from .loop import Optimiser, invert
-from .starts import FromInversion, Mean
+from .starts import Mean
 
 
 @dataclass(frozen=True)
@@ -44,17 +43,22 @@ class Inverter:
             self.generator, targets, self.space, self.start, self.losses, self.optimiser, seeds, names, on_step
         )
         return [
-            dataclasses.replace(result, settings=self.settings(seed)) for result, seed in zip(found, seeds, strict=True)
+            dataclasses.replace(result, settings=self.settings(seed, name))
+            for result, seed, name in zip(found, seeds, names, strict=True)
         ]
 
-    def settings(self, seed: int) -> dict[str, Any]:
-        """Everything but the face that can change the result, down to the last bit."""
+    def settings(self, seed: int, name: str = "") -> dict[str, Any]:
+        """Everything but the face that can change the result, down to the last bit; no path, runner or folder.
+
+        `name` is the face's, and matters only where the start looks latents up by it.
+        """
         return {
             "generator": self.generator.sha256,
             "space": describe(self.space),
-            "start": describe(self.start),
-            "losses": {name: describe(loss) for name, loss in self.losses.items()},
+            "start": self.start.identity(name),
+            "losses": {key: describe(loss) for key, loss in self.losses.items()},
             "optimiser": describe(self.optimiser),
+            "statistics": self.generator.statistics().sha256,
             "seed": seed,
             "device": self.generator.device.type,
             "cpu": torch.backends.cpu.get_cpu_capability(),
@@ -64,29 +68,14 @@ class Inverter:
             "gan_inversion": __version__,
         }
 
+    @property
+    def pursued(self) -> set[str]:
+        """Metrics that this recipe optimises or chooses by: reported as such, never as quality."""
+        return {*self.start.optimises, *(name for loss in self.losses.values() for name in loss.optimises)}
+
     def key(self, face: AlignedFace, seed: int) -> str:
-        """Identity of a result: hash of the aligned pixels and the settings; no path, name or runner enters it."""
-        start = self.start
-        settings = self.settings(seed)
-        if isinstance(start, FromInversion):  # its content counts, not its path
-            tensors = start(self.generator, torch.zeros(1, device=self.generator.device), face.name, seed)
-            settings["start"] = hash_of(tensors.cpu().numpy().tobytes())
-        return hash_of(face_bytes(face.pixels) + json.dumps(settings, sort_keys=True).encode())
-
-
-def describe(component: Any) -> dict[str, Any]:
-    """Class and fields of a frozen dataclass, as JSON values."""
-    kind = type(component)
-    return {"class": f"{kind.__module__}.{kind.__qualname__}", **dataclasses.asdict(component)}
-
-
-def hash_of(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def face_bytes(pixels: np.ndarray) -> bytes:
-    """Shape and values of a picture, for hashing."""
-    return repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()
+        """Identity of a result, before it exists: hash of the aligned pixels and the settings."""
+        return hash_of(face_bytes(face.pixels) + json.dumps(self.settings(seed, face.name), sort_keys=True).encode())
 
 
 def default_inverter(generator: Generator, **optimiser: Any) -> Inverter:

@@ -37,10 +37,10 @@ class Optimiser:
     """Adam, its schedule, and when to stop. Every field is a config key of the group `inversion`."""
 
     steps: int = 85  # updates; the result of the last one is scored too
-    learning_rate: float = 0.2
+    learning_rate: float = 0.18
     betas: tuple[float, float] = (0.9, 0.999)
-    warmup: int = 10  # steps over which the rate rises linearly
-    hold: float = 0.4  # share of the steps after which the rate falls to 0 along a cosine
+    warmup: int = 5  # steps over which the rate rises linearly
+    hold: float = 0.5  # share of the steps after which the rate falls to 0 along a cosine
     latent_noise: float = 0.0  # standard deviation, in those of W, of noise added to ws while searching
     latent_noise_until: float = 0.75  # share of the steps at which that noise has faded out
     keep: str = "best"  # best | last: which scored step is returned
@@ -51,8 +51,10 @@ class Optimiser:
     def __post_init__(self) -> None:
         if self.keep not in ("best", "last"):
             raise UserError(f"inversion.keep={self.keep}: choose best or last")
-        if self.steps < 0 or self.learning_rate <= 0:
-            raise UserError("inversion.steps must not be negative, and inversion.learning_rate must be above 0")
+        if min(self.steps, self.warmup, self.patience) < 0 or self.learning_rate <= 0:
+            raise UserError("inversion: steps, warmup and patience must not be negative, learning_rate must be above 0")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise UserError(f"inversion.betas={list(self.betas)}: from 0 to below 1")
 
     def rate(self, step: int) -> float:
         """Learning rate of update `step`: linear warm-up, plateau, cosine to 0."""
@@ -102,6 +104,8 @@ def invert(
     inversions in the same order. Ctrl-C ends all that still run with their best step so far, marked interrupted; a
     face whose loss becomes NaN ends with its best step and a warning.
     """
+    if not losses:
+        raise UserError("losses=[]: at least one loss is needed")
     statistics = generator.statistics()
     active, results = [], {}
     for i, (face, seed, name) in enumerate(zip(faces.split(1), seeds, names, strict=True)):
@@ -109,7 +113,7 @@ def invert(
         parameters = space.encode(begin, generator).detach().clone().requires_grad_()
         adam = torch.optim.Adam([parameters], lr=optimiser.learning_rate, betas=optimiser.betas)
         target = Target(face, statistics)
-        bound = [(key, loss.weight, loss.bind(target)) for key, loss in losses.items()]
+        bound = [(key, loss.weight, loss.bind(target)) for key, loss in sorted(losses.items())]  # one order: sums round
         random = torch.Generator().manual_seed(seed)
         active.append(_Face(i, name, face, parameters, adam, bound, random))
     together = len(active) if faces.device.type != "cpu" else 1
@@ -156,7 +160,9 @@ def _latents(face: _Face, step: int, space: LatentSpace, generator: Generator, o
     scale = optimiser.noise_scale(step)
     if scale > 0:
         spread = generator.statistics().w_std.square().mean().sqrt().item()
-        ws = ws + torch.randn(ws.shape, generator=face.random).to(ws.device) * (scale * spread)
+        rows = ws.shape[1] if face.parameters.ndim == 3 else 1  # in W and Z the rows are one, and stay so
+        noise = torch.randn(1, rows, ws.shape[2], generator=face.random).to(ws.device)
+        ws = ws + noise * (scale * spread)
     return ws
 
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..estimators.lpips_network import lpips_network
 from ..image import area_resize
 from ..interfaces import Generator, UserError
+from ..latents import describe, hash_of_ws, load_latents
 
 
 @dataclass(frozen=True)
 class Mean:
     """The mean of 10,000 w: the average face."""
+
+    @property
+    def optimises(self) -> tuple[str, ...]:
+        return ()
+
+    def identity(self, name: str) -> dict[str, Any]:
+        return describe(self)
 
     def __call__(self, generator: Generator, target: Tensor, name: str, seed: int) -> Tensor:
         return generator.statistics().mean.to(target.device).repeat(1, generator.num_ws, 1)
@@ -34,6 +40,17 @@ class BestOf:
     psi: float = 0.7
     near: str = "lpips"
 
+    def __post_init__(self) -> None:
+        if self.near not in ("lpips", "pixel") or self.samples < 1:
+            raise UserError(f"start.near={self.near} start.samples={self.samples}: lpips or pixel, and at least 1")
+
+    @property
+    def optimises(self) -> tuple[str, ...]:
+        return ("lpips_alex",) if self.near == "lpips" else ("mse", "psnr")
+
+    def identity(self, name: str) -> dict[str, Any]:
+        return describe(self)
+
     def __call__(self, generator: Generator, target: Tensor, name: str, seed: int) -> Tensor:
         z = torch.randn(self.samples, generator.z_dim, generator=torch.Generator().manual_seed(seed)).to(target.device)
         mean = generator.statistics().mean.to(target.device)
@@ -46,29 +63,26 @@ class BestOf:
     def _distance(self, image: Tensor, target: Tensor) -> Tensor:
         if self.near == "pixel":
             return (area_resize(image, 64) - area_resize(target, 64)).square().mean((1, 2, 3))
-        if self.near != "lpips":
-            raise UserError(f"start.near={self.near}: choose lpips or pixel")
         network, size = lpips_network("alex", str(target.device)), min(256, target.shape[-1])
         return network.distance(network.features(area_resize(image, size)), network.features(area_resize(target, size)))
 
 
 @dataclass(frozen=True)
 class FromInversion:
-    """A stored inversion: the tensor called as the face is ("father"), or "ws"."""
+    """Stored latents: the tensor called as the face is ("father"), or "ws"."""
 
     path: str
 
-    @cached_property
-    def _tensors(self) -> dict[str, Tensor]:
-        try:
-            with safe_open(Path(self.path), "pt") as file:
-                return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-        except (OSError, SafetensorError) as error:
-            raise UserError(f"start.path={self.path}: not a stored inversion ({error}).") from error
+    @property
+    def optimises(self) -> tuple[str, ...]:
+        return ()
+
+    def identity(self, name: str) -> dict[str, Any]:
+        """The latents count, not where they lie."""
+        return {**describe(self), "path": f"sha256:{hash_of_ws(load_latents(self.path, name).ws)}"}
 
     def __call__(self, generator: Generator, target: Tensor, name: str, seed: int) -> Tensor:
-        ws = self._tensors.get(name, self._tensors.get("ws"))
-        shape = (generator.num_ws, generator.w_dim)
-        if ws is None or ws.shape[-2:] != shape:
-            raise UserError(f"start.path={self.path}: no latents {list(shape)} called {name} or ws in it.")
-        return ws.reshape(1, *shape).to(target.device)
+        found = load_latents(self.path, name)
+        if found.generator_sha256 != generator.sha256:
+            raise UserError(f"start.path={self.path}: these latents belong to another generator.")
+        return found.ws[None].to(target.device)

@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
-from ..evaluation.reconstruction import report as with_status
-from ..image import load_photo, save_photo_crop, save_synthetic, to_uint8, write_atomically
+from ..image import Photo, load_photo
 from ..interfaces import AlignedFace, Aligner, UserError
 from ..inversion.inverter import Inverter
-from ..report.run_folder import provenance, versions
+from ..latents import save_latents
+from ..report.run_folder import RunFolder, versions
 from ..report.trace import save_trace
-from .family import save_timings
-from .inversions import Inverted
-from .store import save_latents, to_json
+from .family import decode, describe_inversion, facts_of
+from .inversions import Failed, Inverted
 
 log = logging.getLogger(__name__)
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic")
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif")
+DERIVED = ("_inversion", "_faces", "_trace")  # endings of the files that are made; a photograph so named gets another
 
 
 def find_photos(places: Sequence[str]) -> dict[str, Path]:
     """Files, and the pictures in folders -> unique name: path. Raises UserError for what does not exist or is empty."""
     paths: list[Path] = []
-    for place in map(Path, places):
+    for place in (Path(p).expanduser() for p in places):
         if place.is_dir():
-            inside = sorted(path for path in place.iterdir() if path.suffix.lower() in SUFFIXES)
+            files = sorted(path for path in place.iterdir() if path.is_file() and not path.name.startswith("."))
+            inside = [path for path in files if path.suffix.lower() in SUFFIXES]
+            if len(inside) < len(files):
+                log.info("%s: %d files that are no pictures are left out", place, len(files) - len(inside))
             if not inside:
                 raise UserError(f"{place}: no pictures in this folder ({', '.join(SUFFIXES)}).")
             paths += inside
@@ -39,83 +40,87 @@ def find_photos(places: Sequence[str]) -> dict[str, Path]:
             paths.append(place)
         else:
             raise UserError(f"{place}: no such file or folder.")
-    stems = Counter(path.stem for path in dict.fromkeys(paths))
     named: dict[str, Path] = {}
     for path in dict.fromkeys(paths):
-        name = path.stem if stems[path.stem] == 1 else path.name.replace(".", "_")
+        name = path.stem
+        if name in named or name.endswith(DERIVED):
+            name = path.name.replace(".", "_")
         while name in named:
-            name += "_"
+            name += "_2"
         named[name] = path
     return named
 
 
-def align_all(
-    paths: Mapping[str, Path], aligner: Aligner, face: int | None, folder: Path
-) -> tuple[list[AlignedFace], dict[str, str]]:
-    """Aligned faces in order, and the reason for each photograph that gave none."""
-    faces, failures = [], {}
-    for name, path in tqdm(paths.items(), desc="aligning", unit="photo", disable=None):
+def load_all(paths: Mapping[str, Path]) -> tuple[dict[str, Photo], dict[str, str]]:
+    """Photographs by name, and the reason for each that cannot be read."""
+    photos, failures = {}, {}
+    for name, path in paths.items():
         try:
-            faces.append(aligner(load_photo(path), name, face, folder / f"{name}_faces.png"))
+            photos[name] = load_photo(path)
         except UserError as error:
             failures[name] = str(error)
             log.error(str(error))
+    return photos, failures
+
+
+def align_all(
+    photos: Mapping[str, Photo], aligner: Aligner, face: int | None, folder: RunFolder
+) -> tuple[list[AlignedFace], dict[str, str]]:
+    """Aligned faces in order, and the reason for each photograph that gave none."""
+    faces, failures = [], {}
+    for name, photo in tqdm(photos.items(), desc="aligning", unit="photo", disable=None):
+        preview = folder.root / f"{name}_faces.png"
+        try:
+            faces.append(aligner(photo, name, face, preview))
+        except UserError as error:
+            failures[name] = str(error)
+            log.error(str(error))
+        if preview.exists():
+            folder.path(preview.name)
     return faces, failures
 
 
 def save_all(
-    folder: Path, paths: Mapping[str, Path], found: Sequence[Inverted], failures: Mapping[str, str], inverter: Inverter
-) -> None:
-    """Per photograph NAME.png, NAME_inversion.png and NAME.safetensors; metrics.json last, one entry a photograph."""
+    folder: RunFolder,
+    names: Sequence[str],
+    found: Sequence[Inverted],
+    failed: Sequence[Failed],
+    failures: Mapping[str, str],
+    inverter: Inverter,
+) -> dict[str, dict[str, Any]]:
+    """Per photograph NAME.png, NAME_inversion.png, NAME.safetensors; metrics.json last. Returns its entry for each."""
     generator, rows = inverter.generator, dict[str, dict[str, Any]]()
-    facts = provenance(generator)
     for item in found:
         name, inversion = item.face.name, item.inversion
-        state = "done" if inversion.finished else "interrupted"
-        with torch.no_grad():
-            picture = to_uint8(generator.synthesis(inversion.ws[None].to(generator.device)))
-        save_photo_crop(folder / f"{name}.png", item.face.pixels)
-        save_synthetic(
-            folder / f"{name}_inversion.png", picture, {**facts, "picture": f"inversion of {name}", "state": state}
-        )
-        save_latents(folder / f"{name}.safetensors", {"ws": inversion.ws}, generator.sha256)
+        facts = facts_of(generator, [inversion])
+        picture = decode({name: inversion.ws}, generator)[name]
+        folder.crop(f"{name}.png", item.face.pixels)
+        folder.synthetic(f"{name}_inversion.png", picture, {**facts, "picture": f"inversion of {name}"})
+        latents = folder.path(f"{name}.safetensors")
+        save_latents(latents, {"ws": inversion.ws}, generator.sha256, not inversion.finished)
         if item.trace:
-            save_trace(folder, name, item.trace)
-        rows[name] = {
-            "status": state,
-            "metrics": with_status(item.record.metrics, inverter.losses),
-            "losses": inversion.losses,
-            "stopped": inversion.stopped,
-            "steps": inversion.steps,
-            "best_step": inversion.best_step,
-            "warnings": item.face.warnings,
-            "photo_sha256": item.face.photo_sha256,
-            "store_key": item.key,
-            "settings": inversion.settings,
-        }
-    for name in paths:
-        reason = failures.get(name, "not begun: interrupted")
-        rows.setdefault(name, {"status": "failed" if name in failures else "interrupted", "error": reason})
+            save_trace(folder, name, item.trace, facts)
+        rows[name] = describe_inversion(item, inverter)
+    reasons = {**failures, **{item.face.name: item.reason for item in failed}}
+    for name in names:
+        if name in reasons:
+            rows[name] = {"status": "failed", "error": reasons[name]}
+        rows.setdefault(name, {"status": "interrupted", "error": "not begun"})
     done = [row for row in rows.values() if row["status"] == "done"]
-    names = list(done[0]["metrics"]) if done else []
-    means = {name: sum(row["metrics"][name]["value"] for row in done) / len(done) for name in names}
-    listed = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != "metrics.json")
-    document = {**facts, "n": len(done), "mean": means, "photos": rows, "versions": versions(), "files": listed}
-    write_atomically(folder / "metrics.json", to_json(document))
+    metrics = list(done[0]["metrics"]) if done else []
+    means = {metric: sum(row["metrics"][metric]["value"] for row in done) / len(done) for metric in metrics}
+    folder.path("timings.json")
+    document = {**facts_of(generator, []), "n": len(done), "mean": means, "photos": rows, "versions": versions()}
+    folder.finish("metrics.json", document)
+    return rows
 
 
-def say_goodbye(
-    folder: Path,
-    paths: Mapping[str, Any],
-    found: Sequence[Inverted],
-    failures: Mapping[str, str],
-    seconds: Mapping[str, float],
-) -> None:
+def say_goodbye(folder: RunFolder, rows: Mapping[str, Mapping[str, Any]]) -> None:
     """How many of each and where to look. Raises UserError or KeyboardInterrupt unless all succeeded."""
-    save_timings(folder, seconds)
-    finished = sum(item.inversion.finished for item in found)
-    print(f"{finished} of {len(paths)} inverted, {len(failures)} failed: {folder / 'metrics.json'}")
-    if finished + len(failures) < len(paths):
+    states = [row["status"] for row in rows.values()]
+    failed = [name for name, row in rows.items() if row["status"] == "failed"]
+    print(f"{states.count('done')} of {len(rows)} inverted, {len(failed)} failed: {folder.root / 'metrics.json'}")
+    if "interrupted" in states:
         raise KeyboardInterrupt
-    if failures:
-        raise UserError(f"{len(failures)} of {len(paths)} photographs failed: {', '.join(failures)}")
+    if failed:
+        raise UserError(f"{len(failed)} of {len(rows)} photographs failed: {', '.join(failed)}")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from PIL import Image
 
-from ..image import to_uint8, write_atomically
+from ..image import save_photo_crop, save_synthetic_jpeg, to_uint8
 from ..interfaces import Generator, UserError
+from ..report.run_folder import provenance
 
 TURN, SIDE, PSI = 9.0, 0.55, 0.7  # degrees; share of the photograph's width; truncation
 
@@ -34,7 +33,7 @@ def drawn_photograph(path: Path, generator: Generator, seed: int) -> None:
     there[:, 2] += (width * 0.45 - side / 2, height * 0.5 - side / 2)
     edge = cv2.BORDER_REFLECT_101
     photo = cv2.warpAffine(face, there, (width, height), flags=cv2.INTER_LINEAR, borderMode=edge)
-    _save_jpeg(path, photo)
+    save_synthetic_jpeg(path, photo, {**provenance(generator), "picture": f"a face drawn by seed {seed}"})
 
 
 def astronaut(path: Path) -> None:
@@ -43,10 +42,4 @@ def astronaut(path: Path) -> None:
         import skimage.data  # here: only the demo needs it
     except ImportError as error:
         raise UserError("the demo's photograph comes with scikit-image: pip install 'gan-inversion[demo]'") from error
-    _save_jpeg(path, skimage.data.astronaut())
-
-
-def _save_jpeg(path: Path, pixels: np.ndarray) -> None:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=95)
-    write_atomically(path, buffer.getvalue())
+    save_photo_crop(path, skimage.data.astronaut())

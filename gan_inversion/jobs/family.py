@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,18 +11,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..blending.blends import Blend, make_child
+from ..blending.blends import Recipe, make_child
 from ..evaluation.reconstruction import report as with_status
-from ..image import Photo, load_photo, save_photo_crop, save_synthetic, to_uint8, write_atomically
-from ..interfaces import AlignedFace, Aligner, Generator, Inversion, Loss
+from ..image import Photo, load_photo, to_uint8
+from ..interfaces import AlignedFace, Aligner, Generator, Inversion, UserError
+from ..inversion.inverter import Inverter
+from ..latents import save_latents, to_json
 from ..losses.prior import p_norm
 from ..report.contact_sheet import ParentRow, contact_sheet
-from ..report.run_folder import provenance, versions
+from ..report.run_folder import RunFolder, provenance, versions
 from ..report.trace import save_trace
-from .inversions import Inverted
-from .store import save_latents, to_json
+from ..runtime import cores
+from .inversions import Failed, Inverted
 
 log = logging.getLogger(__name__)
+
+SUMMARY = "family.json"
 
 
 def load(paths: Mapping[str, str]) -> dict[str, Photo]:
@@ -32,14 +35,29 @@ def load(paths: Mapping[str, str]) -> dict[str, Photo]:
 
 
 def align(
-    photos: Mapping[str, Photo], aligner: Aligner, numbers: Mapping[str, int | None], folder: Path
+    photos: Mapping[str, Photo], aligner: Aligner, numbers: Mapping[str, int | None], folder: RunFolder
 ) -> list[AlignedFace]:
     """One aligned face a role; where a photograph offers a choice, a numbered preview is left in `folder`."""
-    return [aligner(photo, role, numbers.get(role), folder / f"{role}_faces.png") for role, photo in photos.items()]
+    faces = []
+    for role, photo in photos.items():
+        preview = folder.root / f"{role}_faces.png"
+        faces.append(aligner(photo, role, numbers.get(role), preview))
+        if preview.exists():
+            folder.path(preview.name)
+    return faces
+
+
+def both(inverted: Sequence[Inverted], failed: Sequence[Failed]) -> tuple[Inversion, Inversion]:
+    """Father's and mother's. Raises UserError if one failed, KeyboardInterrupt if one was not begun."""
+    if failed:
+        raise UserError("; ".join(item.reason for item in failed))
+    if len(inverted) < 2:
+        raise KeyboardInterrupt
+    return inverted[0].inversion, inverted[1].inversion
 
 
 def blend(
-    recipes: Mapping[int, Blend], father: Inversion, mother: Inversion, generator: Generator
+    recipes: Mapping[int, Recipe], father: Inversion, mother: Inversion, generator: Generator
 ) -> dict[str, Tensor]:
     """Child's name -> ws [L, D]."""
     return {f"child_{n:02d}": make_child(recipe, father, mother, generator) for n, recipe in recipes.items()}
@@ -52,126 +70,119 @@ def decode(latents: Mapping[str, Tensor], generator: Generator) -> dict[str, np.
 
 
 def save_children(
-    folder: Path,
+    folder: RunFolder,
+    recipes: Mapping[int, Recipe],
     latents: Mapping[str, Tensor],
     pictures: Mapping[str, np.ndarray],
-    recipes: Mapping[int, Blend],
-    generator: Generator,
     facts: Mapping[str, Any],
+    generator: Generator,
 ) -> dict[str, Any]:
-    """Write the PNGs; returns each child's weights and plausibility for the report."""
+    """Write the PNGs; returns each child's weights and plausibility for the summary."""
     summary = {}
     for (name, ws), recipe in zip(latents.items(), recipes.values(), strict=True):
         plausibility = p_norm(ws[None], generator.statistics()).item()
         summary[name] = {"mother_weights": recipe.weights(len(ws)).tolist(), "p_norm": plausibility}
-        save_synthetic(folder / f"{name}.png", pictures[name], {**provenance(generator), **facts, "picture": name})
+        folder.synthetic(f"{name}.png", pictures[name], {**facts, "picture": name})
     return summary
 
 
+def facts_of(generator: Generator, parents: Sequence[Inversion]) -> dict[str, Any]:
+    """What each picture says of its making."""
+    return {**provenance(generator), **({} if all(p.finished for p in parents) else {"interrupted": True})}
+
+
 def report_children(
-    folder: Path,
-    recipes: Mapping[int, Blend],
+    folder: RunFolder,
+    recipes: Mapping[int, Recipe],
     latents: Mapping[str, Tensor],
     pictures: Mapping[str, np.ndarray],
     generator: Generator,
+    parents: Sequence[Inversion],
     settings: Mapping[str, Any],
 ) -> None:
     """The run folder of children blended from stored latents; children.json comes last."""
-    summary = save_children(folder, latents, pictures, recipes, generator, {})
-    save_latents(folder / "latents.safetensors", latents, generator.sha256)
-    listed = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != "children.json")
-    document = {
-        **provenance(generator),
-        "children": summary,
-        "settings": dict(settings),
-        "versions": versions(),
-        "files": listed,
-    }
-    write_atomically(folder / "children.json", to_json(document))
+    facts = facts_of(generator, parents)
+    summary = save_children(folder, recipes, latents, pictures, facts, generator)
+    save_latents(folder.path("latents.safetensors"), latents, generator.sha256, "interrupted" in facts)
+    folder.finish("children.json", {**facts, "children": summary, "settings": dict(settings), "versions": versions()})
 
 
 def report(
-    folder: Path,
+    folder: RunFolder,
     photos: Mapping[str, Photo],
     inverted: Sequence[Inverted],
-    recipes: Mapping[int, Blend],
+    recipes: Mapping[int, Recipe],
     latents: Mapping[str, Tensor],
     pictures: Mapping[str, np.ndarray],
-    generator: Generator,
-    losses: Mapping[str, Loss],
+    inverter: Inverter,
     settings: Mapping[str, Any],
 ) -> Path:
-    """Write the run folder; returns the contact sheet's path. family.json is the last file, and lists the others."""
-    interrupted = any(not item.inversion.finished for item in inverted)
-    facts = {"interrupted": True} if interrupted else {}
-    parents, rows, own = {}, [], {}
+    """Write the run folder; returns the contact sheet's path. family.json is the last file, and lists the others.
+
+    Raises KeyboardInterrupt, and writes nothing, if this run was cut short and an earlier one of the same job was not.
+    """
+    generator = inverter.generator
+    facts = facts_of(generator, [item.inversion for item in inverted])
+    interrupted = "interrupted" in facts
+    if interrupted and folder.keeps_finished(SUMMARY):
+        log.warning("%s: the finished result of an earlier run is kept", folder.root)
+        raise KeyboardInterrupt
+    parents, rows = {}, []
     for item in inverted:
-        role, metrics = item.face.name, with_status(item.record.metrics, losses)
-        save_photo_crop(folder / f"{role}.png", item.face.pixels)
-        save_synthetic(
-            folder / f"{role}_inversion.png",
-            pictures[role],
-            {**provenance(generator), **facts, "picture": f"inversion of the {role}'s photograph"},
+        role, photo = item.face.name, photos[item.face.name]
+        folder.crop(f"{role}.png", item.face.pixels)
+        folder.synthetic(
+            f"{role}_inversion.png", pictures[role], {**facts, "picture": f"inversion of the {role}'s photograph"}
         )
         if item.trace:
-            save_trace(folder, role, item.trace)
-        own[role] = item.inversion.ws
-        parents[role] = {
-            "photo_sha256": item.face.photo_sha256,
-            "quad": item.face.quad,
-            "warnings": item.face.warnings,
-            "store_key": item.key,
-            "metrics": metrics,
-            "losses": item.inversion.losses,
-            "best_step": item.inversion.best_step,
-            "steps": item.inversion.steps,
-            "stopped": item.inversion.stopped,
-            "settings": item.inversion.settings,
-        }
-        photo = photos[role]
+            save_trace(folder, role, item.trace, facts)
+        parents[role] = {**describe_inversion(item, inverter), "quad": item.face.quad}
         quad = [(x * photo.reduced, y * photo.reduced) for x, y in item.face.quad]
-        held = next(
-            (
-                f"{n.replace('_', '-').upper()} {m['value']:.3f}"
-                for n, m in metrics.items()
-                if m["status"] == "held out"
-            ),
-            "",
-        )
-        rows.append(ParentRow(role, photo.pixels, quad, item.face.pixels, pictures[role], held))
-    drawn = {name: pictures[name] for name in latents}
-    summary = save_children(folder, latents, drawn, recipes, generator, facts)
-    footer = f"synthetic faces, drawn by {generator.name}; not a prediction of any real child" + (
-        " - INTERRUPTED" if interrupted else ""
-    )
-    captions = {("child" if len(drawn) == 1 else name.replace("_", " ")): picture for name, picture in drawn.items()}
-    sheet = folder / "contact_sheet.png"
-    save_synthetic(
-        sheet, contact_sheet(rows, captions, footer), {**provenance(generator), **facts, "picture": "contact sheet"}
-    )
-    save_latents(folder / "latents.safetensors", {**own, **latents}, generator.sha256)
-    listed = sorted(
-        path.name for path in folder.iterdir() if path.is_file() and path.name not in ("family.json", "timings.json")
-    )
+        held_out = [(n, m["value"]) for n, m in parents[role]["metrics"].items() if m["status"] == "held out"]
+        remark = f"{held_out[0][0].replace('_', '-').upper()} {held_out[0][1]:.3f}" if held_out else ""
+        rows.append(ParentRow(role, photo.pixels, quad, item.face.pixels, pictures[role], remark))
+    summary = save_children(folder, recipes, latents, pictures, facts, generator)
+    captions = {("child" if len(latents) == 1 else name.replace("_", " ")): pictures[name] for name in latents}
+    footer = f"synthetic faces, drawn by {generator.name}; not a prediction of any real child"
+    footer += " - INTERRUPTED" if interrupted else ""
+    sheet = contact_sheet(rows, captions, footer)
+    path = folder.synthetic("contact_sheet.png", sheet, {**facts, "picture": "contact sheet"})
+    own = {item.face.name: item.inversion.ws for item in inverted}
+    save_latents(folder.path("latents.safetensors"), {**own, **latents}, generator.sha256, interrupted)
     document = {
-        **provenance(generator),
+        **facts,
         "interrupted": interrupted,
         "parents": parents,
         "children": summary,
         "settings": dict(settings),
         "versions": versions(),
-        "files": [*listed, "timings.json"],
     }
-    write_atomically(folder / "family.json", to_json(document))
-    return sheet
+    folder.path("timings.json")
+    folder.finish(SUMMARY, document)
+    return path
 
 
-def save_timings(folder: Path, seconds: Mapping[str, float]) -> None:
+def describe_inversion(item: Inverted, inverter: Inverter) -> dict[str, Any]:
+    """All that a summary says of one inversion; the photograph by its hash."""
+    inversion = item.inversion
+    return {
+        "status": "done" if inversion.finished else "interrupted",
+        "photo_sha256": item.face.photo_sha256,
+        "warnings": item.face.warnings,
+        "store_key": item.key,
+        "metrics": with_status(item.record.metrics, inverter.pursued),
+        "losses": inversion.losses,
+        "best_step": inversion.best_step,
+        "steps": inversion.steps,
+        "stopped": inversion.stopped,
+        "settings": inversion.settings,
+    }
+
+
+def save_timings(folder: RunFolder, seconds: Mapping[str, float]) -> None:
     """Apart from the results, which are the same from run to run; these are not."""
-    write_atomically(
-        folder / "timings.json",
-        to_json({"seconds": dict(seconds), "cores": os.cpu_count(), "threads": torch.get_num_threads()}),
-    )
+    machine = {"cores": cores(), "threads": torch.get_num_threads()}
+    folder.write("timings.json", to_json({"seconds": dict(seconds), **machine}))
 
 
 def say_goodbye(sheet: Path, inverted: Sequence[Inverted]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..evaluation.reconstruction import evaluate
-from ..interfaces import AlignedFace, Inversion, OnStep
+from ..interfaces import AlignedFace, Inversion, OnStep, UserError
 from ..inversion.inverter import Inverter
 from ..report.trace import Recorder, Trace
 from .runners import Runner
@@ -56,40 +56,55 @@ class Inverted:
         return self.record.inversion
 
 
+@dataclass(frozen=True)
+class Failed:
+    """A face that could not be inverted, and why."""
+
+    face: AlignedFace
+    reason: str
+
+
 def invert_faces(
     faces: Sequence[AlignedFace], seeds: Sequence[int], task: Task, runner: Runner, store: Store, on_step: OnStep
-) -> list[Inverted]:
+) -> tuple[list[Inverted], list[Failed]]:
     """All faces, in order. Equal faces with equal seeds are inverted once. Finished results are stored as they come.
 
-    After Ctrl-C the list holds the faces that were begun, those under way marked interrupted.
+    After Ctrl-C the faces that were begun are among the results, those under way marked interrupted; the others are in
+    neither list.
     """
     inverter = task.make_inverter()
     keys = [inverter.key(face, seed) for face, seed in zip(faces, seeds, strict=True)]
-    known = {key: record for key in dict.fromkeys(keys) if (record := store.get(key)) is not None}
-    if task.trace_every:
-        known = {}  # a trace can only be taken by going the way again
+    # A trace can only be taken by going the way again.
+    known = {} if task.trace_every else {key: record for key in dict.fromkeys(keys) if (record := store.get(key))}
     missing = {key: (face, seed) for key, face, seed in zip(keys, faces, seeds, strict=True) if key not in known}
     made: dict[str, tuple[Record, Trace | None]] = {}
+    failures: dict[str, str] = {}
     order = list(missing)
 
-    def keep(index: int, result: tuple[Record, Trace | None]) -> None:
-        made[order[index]] = result
-        store.put(order[index], result[0])
+    def keep(index: int, result: tuple[Record, Trace | None] | UserError) -> None:
+        if isinstance(result, UserError):
+            failures[order[index]] = str(result)
+            log.error(str(result))
+        else:
+            made[order[index]] = result
+            store.put(order[index], result[0])
 
     if missing:
         runner.run(task, list(missing.values()), keep, on_step)
     for key, record in known.items():
-        if not set(task.metrics) <= set(record.metrics):  # stored before another metric was asked for
-            face = faces[keys.index(key)]
-            metrics = evaluate(face, record.inversion, inverter.generator, task.metrics)
-            known[key] = dataclasses.replace(record, metrics=metrics)
+        new = [name for name in task.metrics if name not in record.metrics]
+        if new:  # stored before these metrics were asked for
+            more = evaluate(faces[keys.index(key)], record.inversion, inverter.generator, new)
+            known[key] = dataclasses.replace(record, metrics={**record.metrics, **more})
             store.put(key, known[key])
-    results = []
+    results, failed = [], []
     for face, key in zip(faces, keys, strict=True):
-        if key not in made and key not in known:
-            continue
-        record, trace = made[key] if key in made else (known[key], None)
-        results.append(Inverted(face, record, key, key in known, trace))
-        if key in known:
-            log.info("%s: taken from the store (%s), no step done", face.name, key[:12])
-    return results
+        if key in failures:
+            failed.append(Failed(face, failures[key]))
+        elif key in made or key in known:
+            record, trace = made[key] if key in made else (known[key], None)
+            asked = {name: record.metrics[name] for name in task.metrics}
+            results.append(Inverted(face, dataclasses.replace(record, metrics=asked), key, key in known, trace))
+            if key in known:
+                log.info("%s: taken from the store (%s), no step done", face.name, key[:12])
+    return results, failed

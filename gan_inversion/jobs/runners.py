@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import multiprocessing
 import multiprocessing.connection
-import os
-from collections.abc import Callable, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 
 from ..interfaces import OnStep, Step, UserError
-from ..runtime import configure
+from ..runtime import configure, cores
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +28,8 @@ class Runner(Protocol):
     def run(self, task: Any, items: Sequence[Any], keep: Keep, on_step: OnStep) -> None:
         """Do `task([item, ...], on_step)` for all items; `keep(index, result)` gets each as it is finished.
 
-        After Ctrl-C the faces under way are handed in as they are, and no other is begun.
+        An item that fails is kept as its UserError, and the others go on. After Ctrl-C the faces under way are handed
+        in as they are, and no other is begun.
         """
 
 
@@ -38,26 +41,35 @@ class Local:
     """
 
     workers: int = 1
-    batch: int = 4
+    batch: int = 2
 
-    def run(self, task: Any, items: Sequence[Any], keep: Keep, on_step: OnStep) -> None:
+    def __post_init__(self) -> None:
         if self.workers < 1 or self.batch < 1:
             raise UserError("runner.workers and runner.batch must be at least 1")
-        if self.workers == 1 or len(items) < 2:
-            for begin in range(0, len(items), self.batch):
-                results = task(items[begin : begin + self.batch], _shifted(on_step, begin))
-                for index, result in enumerate(results, begin):
-                    keep(index, result)
-                if not all(record.inversion.finished for record, _ in results):
-                    return
-            return
+
+    def run(self, task: Any, items: Sequence[Any], keep: Keep, on_step: OnStep) -> None:
         workers = min(self.workers, len(items))
-        threads, cores = torch.get_num_threads(), os.cpu_count() or 1
-        if workers * threads > cores:
-            log.warning(
-                "%d workers x %d threads on %d cores: set threads=%d", workers, threads, cores, max(1, cores // workers)
-            )
-        _Pool(task, items, keep, on_step, threads).run(workers)
+        if workers > 1:
+            threads = torch.get_num_threads()
+            if workers * threads > cores():
+                advice = max(1, cores() // workers)
+                log.warning("%d workers x %d threads on %d cores: set threads=%d", workers, threads, cores(), advice)
+            _Pool(task, items, keep, on_step, threads).run(workers)
+            return
+        for begin in range(0, len(items), self.batch):
+            results = self._batch(task, items, range(begin, min(begin + self.batch, len(items))), on_step)
+            for index, result in results:
+                keep(index, result)
+            if any(not isinstance(result, UserError) and not result[0].inversion.finished for _, result in results):
+                return
+
+    def _batch(self, task: Any, items: Sequence[Any], indices: range, on_step: OnStep) -> list[tuple[int, Any]]:
+        try:
+            return list(zip(indices, task([items[i] for i in indices], _shifted(on_step, indices[0])), strict=True))
+        except UserError as error:
+            if len(indices) == 1:
+                return [(indices[0], error)]
+            return [pair for i in indices for pair in self._batch(task, items, range(i, i + 1), on_step)]
 
 
 def _shifted(on_step: OnStep, begin: int) -> OnStep:
@@ -77,71 +89,92 @@ class _Pool:
         self.busy: dict[Any, tuple[Any, int]] = {}  # pipe -> process, item
 
     def run(self, workers: int) -> None:
-        try:
-            for _ in range(workers):
-                self._start()
-            while self.busy:
-                try:
-                    for pipe in multiprocessing.connection.wait(list(self.busy)):
+        with self._interruptible():
+            try:
+                for _ in range(workers):
+                    self._start()
+                while self.busy:
+                    for pipe in multiprocessing.connection.wait(list(self.busy), timeout=1.0):
                         self._receive(pipe)
-                except KeyboardInterrupt:
-                    if self.stop.is_set():
-                        raise  # the second Ctrl-C is meant
-                    self.stop.set()  # workers see it at their next step and hand in what they have
+            finally:
+                for process, _ in self.busy.values():
+                    process.terminate()
+
+    @contextlib.contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """The first Ctrl-C asks the workers to hand in what they have; it cuts no message in two. The second is meant."""
+
+        def ask(*_: Any) -> None:
+            if self.stop.is_set():
+                raise KeyboardInterrupt
+            self.stop.set()
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGINT, ask)
+        try:
+            yield
         finally:
-            for process, _ in self.busy.values():
-                process.terminate()
+            signal.signal(signal.SIGINT, before)
 
     def _start(self) -> None:
-        if not self.waiting:
+        if not self.waiting or self.stop.is_set():
             return
+        index = self.waiting.pop(0)
+        self.tries[index] += 1
         ours, theirs = self.context.Pipe()
-        process = self.context.Process(target=_serve, args=(self.task, theirs, self.stop, self.threads), daemon=True)
+        arguments = (self.task, self.items[index], theirs, self.stop, self.threads)
+        process = self.context.Process(target=_serve, args=arguments, daemon=True)
         process.start()
         theirs.close()
-        self._give(ours, process)
-
-    def _give(self, pipe: Any, process: Any) -> None:
-        if self.waiting and not self.stop.is_set():
-            index = self.waiting.pop(0)
-            self.tries[index] += 1
-            pipe.send(self.items[index])
-            self.busy[pipe] = (process, index)
-        else:
-            pipe.send(None)
-            self.busy.pop(pipe, None)
-            process.join()
+        self.busy[ours] = (process, index)
 
     def _receive(self, pipe: Any) -> None:
         process, index = self.busy[pipe]
         try:
             kind, value = pipe.recv()
-        except (EOFError, ConnectionResetError):
-            del self.busy[pipe]
-            process.join()
-            if self.stop.is_set():
+            if kind == "step":
+                try:
+                    self.on_step(dataclasses.replace(value, face=index))
+                except KeyboardInterrupt:  # a listener may ask for the end as Ctrl-C does
+                    self.stop.set()
                 return
-            if self.tries[index] > RETRIES:
-                raise UserError(
-                    f"the worker of item {index} died {self.tries[index]} times (out of memory?)."
-                ) from None
+            self.keep(index, value if kind == "done" else UserError(value))
+            following = None if self.stop.is_set() or not self.waiting else self.waiting.pop(0)
+            if following is None:
+                del self.busy[pipe]
+                pipe.send(None)
+                process.join(10)
+                return
+            self.tries[following] += 1
+            self.busy[pipe] = (process, following)
+            pipe.send(self.items[following])
+        except (EOFError, OSError):
+            self._bury(pipe)
+
+    def _bury(self, pipe: Any) -> None:
+        """A worker died: its item is given to another, unless that happened before."""
+        process, index = self.busy.pop(pipe, (None, -1))
+        if process is None:
+            return
+        process.join()
+        if self.stop.is_set():
+            return
+        if self.tries[index] > RETRIES:
+            name = (
+                getattr(self.items[index][0], "name", "") if isinstance(self.items[index], tuple) else self.items[index]
+            )
+            died = f"{name}: its worker died {self.tries[index]} times (exit code {process.exitcode}; out of memory?)."
+            self.keep(index, UserError(died))
+        else:
             log.warning("a worker died (exit code %s); its face is done again", process.exitcode)
             self.waiting.insert(0, index)
-            self._start()
-            return
-        if kind == "step":
-            self.on_step(dataclasses.replace(value, face=index))
-        elif kind == "error":
-            raise value
-        else:
-            self.keep(index, value)
-            self._give(pipe, process)
+        self._start()
 
 
-def _serve(task: Any, pipe: Any, stop: Any, threads: int) -> None:
+def _serve(task: Any, item: Any, pipe: Any, stop: Any, threads: int) -> None:
     """A worker's life: one face at a time until told to go. The parent alone answers Ctrl-C."""
-    import signal
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     configure(threads)
 
@@ -150,12 +183,11 @@ def _serve(task: Any, pipe: Any, stop: Any, threads: int) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
 
-    while (item := pipe.recv()) is not None:
-        try:
-            (result,) = task([item], on_step)
-        except KeyboardInterrupt:
-            return
-        except Exception as error:
-            pipe.send(("error", error))
-            return
-        pipe.send(("done", result))
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError, EOFError):  # stopped early, or the parent is gone
+        while item is not None:
+            try:
+                (result,) = task([item], on_step)
+                pipe.send(("done", result))
+            except UserError as error:
+                pipe.send(("error", str(error)))
+            item = pipe.recv()

@@ -7,15 +7,14 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from ..image import write_atomically
-from ..interfaces import Inversion, UserError
-from ..inversion.inverter import hash_of
+from ..interfaces import Inversion
+from ..latents import hash_of, to_json
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +48,7 @@ class Store:
             if hash_of(data) != record.pop("sha256"):
                 raise ValueError("its checksum differs")
             ws, metrics = load(data)["ws"], record.pop("metrics")
-            return Record(Inversion(ws=ws, **record), metrics)
+            return Record(Inversion(ws=ws, **record), metrics, self._seconds(json_path))
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError, SafetensorError, OSError) as error:
@@ -71,31 +70,12 @@ class Store:
         write_atomically(json_path.with_suffix(".timings.json"), to_json({"seconds": record.seconds}))
         write_atomically(json_path, to_json({**fields, "metrics": dict(record.metrics), "sha256": hash_of(data)}))
 
+    def _seconds(self, json_path: Path) -> float:
+        try:
+            return float(json.loads(json_path.with_suffix(".timings.json").read_bytes())["seconds"])
+        except (OSError, ValueError, KeyError):
+            return 0.0
+
     def _paths(self, key: str) -> tuple[Path, Path]:
         base = Path(self.path or "") / key[:2] / key
         return base.with_name(base.name + ".safetensors"), base.with_name(base.name + ".json")
-
-
-def to_json(value: Any) -> bytes:
-    """Readable, and the same bytes for the same value."""
-    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
-
-
-def save_latents(path: Path, latents: Mapping[str, torch.Tensor], generator_sha256: str) -> None:
-    """Named ws [L, D] and the generator they belong to, in one safetensors file."""
-    tensors = {name: ws.contiguous() for name, ws in latents.items()}
-    write_atomically(path, save(tensors, {"generator_sha256": generator_sha256}))
-
-
-def load_latents(path: str | Path, name: str) -> Inversion:
-    """The ws called `name` (or "ws") of a file that `save_latents` wrote. Raises UserError naming the file."""
-    try:
-        with safe_open(path, "pt") as file:
-            names = list(file.keys())
-            sha256 = (file.metadata() or {}).get("generator_sha256", "")
-            found = next((n for n in (name, "ws") if n in names), None)
-            if found is None:
-                raise UserError(f"{path}: no latents called {name}; it has {', '.join(names)}.")
-            return Inversion(file.get_tensor(found), sha256)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: not a file of stored latents ({error}).") from error

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..estimators.lpips_network import lpips_network
 from ..image import area_resize
-from ..interfaces import BoundLoss, Target, Trial
+from ..interfaces import BoundLoss, Target, Trial, UserError
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,11 @@ class LPIPS:
     weight: float = 1.0
     backbone: str = "alex"
     sizes: tuple[int, ...] = (256, 512)
-    size_weights: tuple[float, ...] = (1.0, 0.5)
+    size_weights: tuple[float, ...] = (1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if not self.sizes or len(self.sizes) != len(self.size_weights):
+            raise UserError("losses.lpips: sizes and size_weights need one number each for every size")
 
     @property
     def optimises(self) -> tuple[str, ...]:

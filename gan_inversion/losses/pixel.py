@@ -21,11 +21,13 @@ KINDS = {
 class Pixel:
     """Mean over pixels of |a - b|^2, |a - b| or Huber's (delta 0.1), averaged over `sizes`, images in [-1, 1]."""
 
-    weight: float = 0.5
+    weight: float = 1.5
     kind: str = "l2"
-    sizes: tuple[int, ...] = (256,)
+    sizes: tuple[int, ...] = (256, 64)
 
     def __post_init__(self) -> None:
+        if not self.sizes:
+            raise UserError("losses.pixel.sizes: at least one size is needed")
         if self.kind not in KINDS:
             raise UserError(f"losses.pixel.kind={self.kind}: choose one of {', '.join(KINDS)}")
 

@@ -14,8 +14,11 @@ from ..interfaces import BoundLoss, Target, WStatistics
 class PNorm:
     """II2S's P-norm (Zhu 2020, arXiv 2012.09036): squared whitened distance from the mean, averaged over rows."""
 
-    weight: float = 4e-6
-    optimises: tuple[str, ...] = ("p_norm",)
+    weight: float = 1e-5
+
+    @property
+    def optimises(self) -> tuple[str, ...]:
+        return ("p_norm",)
 
     def bind(self, target: Target) -> BoundLoss:
         return lambda trial: p_norm(trial.ws, target.statistics)
@@ -25,8 +28,11 @@ class PNorm:
 class RowDistance:
     """Mean over rows of the squared distance to their mean: 0 in W, grows as W+ leaves W (Tov 2021, arXiv 2102.02766)."""
 
-    weight: float = 1e-4
-    optimises: tuple[str, ...] = ("row_distance",)
+    weight: float = 6e-4
+
+    @property
+    def optimises(self) -> tuple[str, ...]:
+        return ("row_distance",)
 
     def bind(self, target: Target) -> BoundLoss:
         return lambda trial: row_distance(trial.ws)

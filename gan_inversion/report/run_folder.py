@@ -1,22 +1,25 @@
-"""The folder of one run: who may write to it, and what it holds. Each file appears whole; family.json comes last."""
+"""The folder of one run: who may write to it, and what it holds. Each file appears whole; the summary comes last."""
 
 from __future__ import annotations
 
 import json
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import cv2
+import numpy as np
 import torch
 
 from .. import __version__
-from ..image import write_atomically
+from ..image import save_photo_crop, save_synthetic, write_atomically
 from ..interfaces import Generator, UserError
 
 T = TypeVar("T")
 JOB = ".hydra/job.json"
+SUMMARIES = ("family.json", "metrics.json", "children.json")  # one a script, written last: the mark of a finished run
 
 
 class Clock:
@@ -33,31 +36,89 @@ class Clock:
             self.seconds[part] = round(self.seconds.get(part, 0) + time.perf_counter() - begin, 3)
 
 
-def open_folder(path: str | Path, job: Mapping[str, Any], files: Mapping[str, str], overwrite: bool) -> Path:
+class RunFolder:
+    """Writes files and remembers which, so that what is listed, and may one day be removed, is only what it wrote."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.written: set[str] = set()
+
+    def path(self, name: str) -> Path:
+        """Where to put a file of this run."""
+        self.written.add(name)
+        return self.root / name
+
+    def write(self, name: str, data: bytes) -> None:
+        write_atomically(self.path(name), data)
+
+    def crop(self, name: str, pixels: np.ndarray) -> None:
+        """A crop of a real photograph."""
+        save_photo_crop(self.path(name), pixels)
+
+    def synthetic(self, name: str, pixels: np.ndarray, facts: Mapping[str, Any]) -> Path:
+        """A picture that a generator drew, marked, with its JSON beside it."""
+        self.path(f"{name}.json")
+        save_synthetic(self.path(name), pixels, dict(facts))
+        return self.root / name
+
+    def finish(self, name: str, document: Mapping[str, Any]) -> None:
+        """Write the summary, with the list of this run's files."""
+        text = json.dumps({**document, "files": sorted(self.written)}, indent=2, sort_keys=True)
+        write_atomically(self.root / name, (text + "\n").encode())
+
+    def keeps_finished(self, name: str) -> bool:
+        """True if an earlier run of the same job was finished: what is cut short must not replace it."""
+        earlier = _read(self.root / name)
+        return bool(earlier) and not earlier.get("interrupted", False)
+
+
+def open_folder(
+    path: str | Path,
+    job: Mapping[str, Any],
+    files: Mapping[str, str],
+    overwrite: bool,
+    inputs: Iterable[str | Path] = (),
+) -> RunFolder:
     """The folder, ready to be written. `job` identifies what is done; `files` are small texts to put there first.
 
-    A folder that holds another job, or anything else, is refused unless `overwrite`; then what the earlier run listed as
-    its own is removed, and nothing more. The same job goes on where it was.
+    The same job goes on, and a folder in which an earlier job finished nothing is taken over. Any other is refused; with
+    `overwrite`, what the earlier run listed as its own is removed, and nothing more. A folder that no run made, or that
+    holds an input, is never overwritten.
     """
-    folder = Path(path)
+    folder = Path(path).expanduser()
+    for item in inputs:
+        if Path(item).expanduser().resolve().parent == folder.resolve():
+            raise UserError(f"output_dir={path} holds the input {Path(item).name}. Choose another folder.")
     try:
-        exists = folder.exists() and any(folder.iterdir())
+        present = {item.name for item in folder.iterdir()} if folder.exists() else set()
     except OSError as error:
         raise UserError(f"output_dir={path}: {error.strerror}.") from error
-    marker = folder / JOB
-    earlier = _read(marker)
-    if exists and not overwrite and earlier.get("job") != json.loads(json.dumps(job)):
-        raise UserError(f"output_dir={path} holds something else. Choose another folder, or overwrite=true.")
-    if exists and overwrite:
-        for summary in folder.glob("*.json"):
-            for name in _read(summary).get("files", []):
-                (folder / Path(name).name).unlink(missing_ok=True)
-            if "files" in _read(summary):
-                summary.unlink()
-    write_atomically(marker, (json.dumps({"job": job}, indent=2, sort_keys=True) + "\n").encode())
+    ours = (folder / JOB).is_file()
+    unfinished = ours and all(name == ".hydra" or name.endswith(("_faces.png", ".part")) for name in present)
+    job = json.loads(json.dumps({**job, "versions": versions()}))
+    if present and not unfinished and _read(folder / JOB).get("job") != job:
+        if not ours:
+            raise UserError(f"output_dir={path} holds something else, which no run made. Choose another folder.")
+        if not overwrite:
+            raise UserError(f"output_dir={path} holds another job. Choose another folder, or overwrite=true.")
+    if ours and overwrite:
+        _remove_earlier(folder)
+    for left in folder.glob(".*.part") if ours else ():
+        left.unlink(missing_ok=True)
+    write_atomically(folder / JOB, (json.dumps({"job": job}, indent=2, sort_keys=True) + "\n").encode())
     for name, text in files.items():
         write_atomically(folder / name, text.encode())
-    return folder
+    return RunFolder(folder)
+
+
+def _remove_earlier(folder: Path) -> None:
+    for name in SUMMARIES:
+        summary = _read(folder / name)
+        for listed in summary.get("files", []):
+            if Path(listed).name == listed and (folder / listed).is_file():
+                (folder / listed).unlink()
+        if summary:
+            (folder / name).unlink()
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -69,7 +130,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def provenance(generator: Generator) -> dict[str, Any]:
-    """What made the pictures: for family.json and for the metadata of each PNG."""
+    """What made the pictures: for the summary and for the metadata of each PNG."""
     return {
         "software": f"gan_inversion {__version__}",
         "generator": generator.name,
@@ -79,14 +140,11 @@ def provenance(generator: Generator) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    import cv2
-    import numpy
-
     return {
         "gan_inversion": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "numpy": numpy.__version__,
+        "numpy": np.__version__,
         "opencv": cv2.__version__,
         "machine": platform.machine(),
     }

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from safetensors.torch import save
 
-from ..image import area_resize, to_uint8, write_atomically
+from ..image import DIGITAL_SOURCE_TYPE, area_resize, mark_beside, to_uint8
 from ..interfaces import OnStep, Step, UserError
+from .run_folder import RunFolder
 
 FRAME = 256  # pixels
 FPS = 12
@@ -49,15 +51,17 @@ class Recorder:
         return Trace(columns, np.stack(self._ws[face]), np.stack(self._frames[face]))
 
 
-def save_trace(folder: Path, name: str, trace: Trace) -> None:
-    """`NAME_trace.safetensors`, `NAME_trace.png` (losses against steps) and `NAME_trace.mp4` (H.264)."""
+def save_trace(folder: RunFolder, name: str, trace: Trace, facts: Mapping[str, Any]) -> None:
+    """`NAME_trace.safetensors`, `NAME_trace.png` (losses against steps) and `NAME_trace.mp4` (H.264), marked synthetic."""
     tensors = {"ws": torch.from_numpy(trace.ws)}
     tensors |= {f"loss.{key}": torch.from_numpy(values) for key, values in trace.losses.items()}
-    write_atomically(folder / f"{name}_trace.safetensors", save(tensors))
+    folder.write(f"{name}_trace.safetensors", save(tensors))
     ok, png = cv2.imencode(".png", plot_losses(trace)[:, :, ::-1])
     assert ok
-    write_atomically(folder / f"{name}_trace.png", png.tobytes())
-    write_video(folder / f"{name}_trace.mp4", trace.frames)
+    folder.write(f"{name}_trace.png", png.tobytes())
+    write_video(folder.path(f"{name}_trace.mp4"), trace.frames)
+    folder.path(f"{name}_trace.mp4.json")
+    mark_beside(folder.root / f"{name}_trace.mp4", {**facts, "picture": "film of an inversion"})
 
 
 def plot_losses(trace: Trace, width: int = 900, height: int = 500) -> np.ndarray:
@@ -101,7 +105,10 @@ def write_video(path: Path, frames: np.ndarray, fps: int = FPS) -> None:
     part = path.with_name(f".{path.stem}.part.mp4")
     try:
         size = (frames.shape[2], frames.shape[1])
-        writer = imageio_ffmpeg.write_frames(str(part), size, fps=fps, codec="libx264", quality=8, macro_block_size=2)
+        marks = ["-metadata", f"comment=synthetic; {DIGITAL_SOURCE_TYPE}"]
+        writer = imageio_ffmpeg.write_frames(
+            str(part), size, fps=fps, codec="libx264", quality=8, macro_block_size=2, output_params=marks
+        )
         writer.send(None)
         for frame in frames:
             writer.send(np.ascontiguousarray(frame))

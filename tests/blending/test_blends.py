@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from gan_inversion.blending.blends import Blend, Crossover, PerLayer, Sibling, children, make_child
+from gan_inversion.blending.blends import Blend, Crossover, PerLayer, Recipe, Sibling, children, make_child
 from gan_inversion.blending.mixes import lerp, slerp
 from gan_inversion.generators.tiny import Tiny
 from gan_inversion.interfaces import Inversion, UserError
@@ -44,7 +44,7 @@ def test_slerp_of_parallel_and_equal_rows_is_straight() -> None:
 
 
 @pytest.mark.parametrize("blend", [Blend(), Blend(path="slerp"), Crossover(), PerLayer(layer_weights=(0.3,) * 8)])
-def test_a_parent_blended_with_itself_stays(blend: Blend, generator: Tiny, parents: tuple[torch.Tensor, ...]) -> None:
+def test_a_parent_blended_with_itself_stays(blend: Recipe, generator: Tiny, parents: tuple[torch.Tensor, ...]) -> None:
     assert torch.allclose(blend(parents[0], parents[0], generator), parents[0], atol=1e-5)
 
 
@@ -90,22 +90,23 @@ def test_weights_beyond_the_parents_warn(
 
 
 def test_siblings_are_drawn_by_seed_and_number_alone() -> None:
-    whole = children(Blend(), 6, None, seed=7)
+    whole = children(Blend(), 6, None, 7, 16)
     assert list(whole) == [0, 1, 2, 3, 4, 5]
-    replayed = children(Blend(), 6, (3,), seed=7)
+    replayed = children(Blend(), 6, [3], 7, 16)
     assert list(replayed) == [3]
     assert torch.equal(replayed[3].weights(16), whole[3].weights(16))
-    assert torch.equal(children(Blend(), 9, None, 7)[3].weights(16), whole[3].weights(16))
+    assert torch.equal(children(Blend(), 9, None, 7, 16)[3].weights(16), whole[3].weights(16))
     drawn = [tuple(recipe.weights(16).tolist()) for recipe in whole.values()]
     assert len(set(drawn)) == 6
-    assert not torch.equal(children(Blend(), 6, None, 8)[3].weights(16), whole[3].weights(16))
-    with pytest.raises(UserError, match="numbers go from 0 to 5"):
-        children(Blend(), 6, (6,), 7)
+    assert not torch.equal(children(Blend(), 6, None, 8, 16)[3].weights(16), whole[3].weights(16))
+    for bad in ([6], [-1], []):
+        with pytest.raises(UserError, match="numbers from 0 to 5 are needed"):
+            children(Blend(), 6, bad, 7, 16)
 
 
 def test_sibling_numbers_are_golden() -> None:
     """A sibling drawn today is drawn again next year."""
-    weights = Sibling(seed=7, index=3).weights(4)
+    weights = Sibling(Blend(), seed=7, index=3).weights(4)
     assert np.allclose(weights, GOLDEN_SIBLING, atol=1e-4)
 
 
@@ -127,7 +128,26 @@ def test_siblings_scatter_around_the_blend() -> None:
 
 def test_without_siblings_the_blend_itself() -> None:
     blend = Blend(0.2)
-    assert children(blend, 0, None, 0) == {0: blend}
+    assert children(blend, 0, None, 0, 16) == {0: blend}
+    with pytest.raises(UserError, match="must not be negative"):
+        children(blend, -1, None, 0, 16)
+
+
+def test_a_recipe_that_does_not_fit_is_refused_before_any_work() -> None:
+    for recipe, message in (
+        (Blend(path="zigzag"), r"blend.path=zigzag: choose one of lerp, slerp"),
+        (PerLayer(layer_weights=(0.1, 0.2)), "has 2 numbers; this generator has 16 rows"),
+        (Crossover(fine="aunt"), "'aunt' is neither"),
+    ):
+        for siblings in (0, 2):
+            with pytest.raises(UserError, match=message):
+                children(recipe, siblings, None, 0, 16)
+
+
+def test_siblings_of_a_far_weight_stay_far() -> None:
+    """A row whose weight lies beyond the parents is not drawn: there is nothing between them to draw from."""
+    assert Sibling(Blend(1.5)).weights(3).tolist() == [1.5] * 3
+    assert Sibling(Blend(path="slerp")).path == "slerp"
 
 
 def test_other_generators_latents_are_refused(generator: Tiny, parents: tuple[torch.Tensor, ...]) -> None:

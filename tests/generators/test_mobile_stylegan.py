@@ -95,6 +95,21 @@ def test_a_row_touches_only_later_layers(generator: Tiny) -> None:
     assert changed == [True] * 3 + [False] * (generator.num_ws - 3)
 
 
+def test_rows_inside_a_block(generator: Tiny) -> None:
+    """Row 1 styles block 0's `up` and `conv1`, row 2 its `conv2`: what leaves `conv1` depends on row 1 and not on 2."""
+    seen: list[torch.Tensor] = []
+    hook = generator.blocks[0].conv1.register_forward_hook(lambda module, args, out: seen.append(out.clone()))
+    ws = generator.statistics().mean.repeat(1, generator.num_ws, 1)
+    for row in (None, 1, 2):
+        moved = ws.clone()
+        if row is not None:
+            moved[:, row] += 0.5
+        generator.synthesis(moved)
+    hook.remove()
+    assert not torch.equal(seen[0], seen[1])
+    assert torch.equal(seen[0], seen[2])
+
+
 def test_differentiable_to_z_w_ws_and_noise(generator: Tiny) -> None:
     z = torch.randn(2, generator.z_dim, requires_grad=True)
     w = generator.mapping(z)

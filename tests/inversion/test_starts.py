@@ -11,7 +11,7 @@ from gan_inversion.generators.tiny import Tiny
 from gan_inversion.image import to_tensor
 from gan_inversion.interfaces import UserError
 from gan_inversion.inversion.starts import BestOf, FromInversion, Mean
-from gan_inversion.jobs.store import save_latents
+from gan_inversion.latents import save_latents
 from tests.conftest import drawn, make_inverter
 
 
@@ -30,8 +30,9 @@ def test_best_of_is_the_best_of_its_samples(generator: Tiny) -> None:
     errors = [(generator.synthesis(x.repeat(1, generator.num_ws, 1)) - target).square().mean() for x in w]
     assert torch.allclose(chosen[0, 0], w[int(torch.stack(errors).argmin())], atol=1e-6)
     assert not torch.equal(chosen, start(generator, target, "a", 6))
+    assert (start.optimises, BestOf().optimises) == (("mse", "psnr"), ("lpips_alex",))
     with pytest.raises(UserError, match=r"start.near=ssim"):
-        BestOf(near="ssim")(generator, target, "a", 0)
+        BestOf(near="ssim")
 
 
 @pytest.mark.weights
@@ -59,9 +60,12 @@ def test_from_inversion_goes_on_from_stored_latents(generator: Tiny, tmp_path: P
 
 def test_from_inversion_names_its_file(generator: Tiny, tmp_path: Path) -> None:
     target = to_tensor(drawn(generator, 1).pixels)
-    with pytest.raises(UserError, match=r"start.path=nothing: not a stored inversion"):
+    with pytest.raises(UserError, match=r"nothing: not a file of stored latents"):
         FromInversion("nothing")(generator, target, "father", 0)
     path = tmp_path / "a.safetensors"
-    save_latents(path, {"ws": torch.zeros(3, 3)}, generator.sha256)
-    with pytest.raises(UserError, match=r"no latents \[8, 16\] called father or ws"):
+    save_latents(path, {"ws": torch.zeros(8, 16)}, "f" * 64)
+    with pytest.raises(UserError, match="belong to another generator"):
+        FromInversion(str(path))(generator, target, "father", 0)
+    save_latents(path, {"child": torch.zeros(8, 16)}, generator.sha256)
+    with pytest.raises(UserError, match="no latents called father; it has child"):
         FromInversion(str(path))(generator, target, "father", 0)

@@ -34,7 +34,8 @@ def invert(
 ) -> list[Inverted]:
     steps: list[Step] = []
     faces = [drawn(generator, seed) for seed in seeds]
-    results = invert_faces(faces, list(seeds), replace(TASK, **task), runner, store, steps.append)
+    results, failed = invert_faces(faces, list(seeds), replace(TASK, **task), runner, store, steps.append)
+    assert failed == []
     invert.steps = steps  # type: ignore[attr-defined]
     return results
 
@@ -110,27 +111,43 @@ def test_a_killed_worker_s_face_is_done_again(tmp_path: Path) -> None:
 
 @pytest.mark.processes
 def test_a_face_that_kills_every_worker_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"item 1 died 2 times"):
-        Local(workers=2).run(Dies(str(tmp_path), times=9), [0, 1], lambda i, r: None, print)
+    done: dict[int, Any] = {}
+    Local(workers=2).run(Dies(str(tmp_path), times=9), [0, 1, 2], lambda i, r: done.update({i: r}), print)
+    assert isinstance(done[1], UserError)
+    assert "1: its worker died 2 times" in str(done[1])
+    assert {i for i in done if not isinstance(done[i], UserError)} == {0, 2}  # the others are done all the same
 
 
 @dataclass(frozen=True)
 class Fails:
+    """Item 1 cannot be done."""
+
     def __call__(self, items: Sequence[int], on_step: OnStep) -> list[tuple[Record, None]]:
-        raise UserError("no such thing")
+        if 1 in items:
+            raise UserError("no such thing")
+        return [(Record(Inversion(torch.full((1,), float(item)), ""), {}), None) for item in items]
 
 
-@pytest.mark.processes
-def test_a_worker_s_error_arrives() -> None:
-    with pytest.raises(UserError, match="no such thing"):
-        Local(workers=2).run(Fails(), [0, 1], lambda i, r: None, print)
+@pytest.mark.parametrize("runner", [Local(1, batch=3), pytest.param(Local(2), marks=pytest.mark.processes)], ids=repr)
+def test_one_failure_stops_nobody_else(runner: Local) -> None:
+    done: dict[int, Any] = {}
+    runner.run(Fails(), [0, 1, 2], lambda i, r: done.update({i: r}), print)
+    assert str(done.pop(1)) == "no such thing"
+    assert {i: r[0].inversion.ws.item() for i, r in done.items()} == {0: 0, 2: 2}
+
+
+def test_no_workers_is_refused() -> None:
     with pytest.raises(UserError, match="at least 1"):
-        Local(workers=0).run(Fails(), [0, 1], lambda i, r: None, print)
+        Local(workers=0)
 
 
 def interrupt_at(step_number: int) -> OnStep:
+    raised = False
+
     def on_step(step: Step) -> None:
-        if step.step == step_number:
+        nonlocal raised
+        if step.step == step_number and not raised:
+            raised = True
             raise KeyboardInterrupt
 
     return on_step
@@ -140,7 +157,8 @@ def interrupt_at(step_number: int) -> OnStep:
 def test_ctrl_c_hands_in_what_was_begun(generator: Tiny, tmp_path: Path, runner: Local) -> None:
     faces = [drawn(generator, seed) for seed in range(3)]
     task, store = Task(functools.partial(build, 400), ("mse",)), Store(str(tmp_path))
-    found = invert_faces(faces, [0, 0, 0], task, runner, store, interrupt_at(2))
+    found, failed = invert_faces(faces, [0, 0, 0], task, runner, store, interrupt_at(2))
+    assert failed == []
     assert [item.face.name for item in found] == ["face0", "face1"]
     assert {item.inversion.stopped for item in found} == {"interrupted"}
     assert list(tmp_path.iterdir()) == []  # nothing of it is stored as finished

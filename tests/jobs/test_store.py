@@ -11,7 +11,8 @@ import torch
 
 from gan_inversion.generators.tiny import Tiny
 from gan_inversion.interfaces import Inversion, UserError
-from gan_inversion.jobs.store import Record, Store, load_latents, save_latents, to_json
+from gan_inversion.jobs.store import Record, Store
+from gan_inversion.latents import load_latents, save_latents, to_json
 from tests.conftest import drawn, make_inverter
 
 KEY = "ab" + "0" * 62
@@ -35,6 +36,7 @@ def test_what_goes_in_comes_out(tmp_path: Path, record: Record) -> None:
         {k: v for k, v in theirs.items() if k != "ws"}
     )
     assert found.metrics == record.metrics
+    assert found.seconds == 3.0
 
 
 def test_no_timings_in_the_result(tmp_path: Path, record: Record) -> None:
@@ -87,6 +89,8 @@ def test_latents_by_name(tmp_path: Path) -> None:
     save_latents(path, {"father": torch.ones(2, 2), "child_00": torch.zeros(2, 2)}, "g" * 64)
     found = load_latents(path, "father")
     assert found == Inversion(found.ws, "g" * 64)
+    save_latents(tmp_path / "half.safetensors", {"ws": torch.ones(2, 2)}, "g" * 64, interrupted=True)
+    assert not load_latents(tmp_path / "half.safetensors", "father").finished
     assert found.ws.tolist() == [[1, 1], [1, 1]]
     with pytest.raises(UserError, match="no latents called mother; it has child_00, father"):
         load_latents(path, "mother")

@@ -13,7 +13,7 @@ import pytest
 from gan_inversion.interfaces import Step, UserError
 from gan_inversion.report.contact_sheet import ParentRow, contact_sheet
 from gan_inversion.report.progress import InversionBar
-from gan_inversion.report.run_folder import Clock, open_folder
+from gan_inversion.report.run_folder import Clock, RunFolder, open_folder
 from gan_inversion.report.trace import Trace, plot_losses, save_trace, write_video
 from tests.conftest import random_pixels
 
@@ -51,8 +51,11 @@ def trace() -> Trace:
 
 
 def test_the_film_can_be_played(tmp_path: Path) -> None:
-    save_trace(tmp_path, "father", trace())
-    assert {p.name for p in tmp_path.iterdir()} == {f"father_trace.{s}" for s in ("safetensors", "png", "mp4")}
+    folder = RunFolder(tmp_path)
+    save_trace(folder, "father", trace(), {"generator": "g"})
+    names = {f"father_trace.{s}" for s in ("safetensors", "png", "mp4", "mp4.json")}
+    assert {p.name for p in tmp_path.iterdir()} == folder.written == names
+    assert json.loads((tmp_path / "father_trace.mp4.json").read_text())["synthetic"] is True
     video = cv2.VideoCapture(str(tmp_path / "father_trace.mp4"))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 10
     ok, frame = video.read()
@@ -75,30 +78,64 @@ def test_the_plot_shows_each_loss() -> None:
     assert has(plot, (255, 127, 14)) > 200
 
 
+def finished(path: Path, job: dict[str, int]) -> RunFolder:
+    folder = open_folder(path, job, {".hydra/config.yaml": "a: 1\n"}, overwrite=True)
+    folder.crop("child.png", plain((1, 2, 3)))
+    folder.finish("family.json", {"interrupted": False})
+    return folder
+
+
 def test_a_folder_belongs_to_one_job(tmp_path: Path) -> None:
-    folder = tmp_path / "out"
-    open_folder(folder, {"a": 1}, {".hydra/config.yaml": "a: 1\n"}, overwrite=False)
-    assert (folder / ".hydra/config.yaml").read_text() == "a: 1\n"
-    (folder / "child.png").write_bytes(b"x")
-    (folder / "mine.txt").write_text("not ours")
-    (folder / "family.json").write_text(json.dumps({"files": ["child.png", "../escape.txt"]}))
+    path = tmp_path / "out"
+    finished(path, {"a": 1})
+    assert (path / ".hydra/config.yaml").read_text() == "a: 1\n"
+    assert json.loads((path / "family.json").read_text())["files"] == ["child.png"]
+    (path / "mine.txt").write_text("not ours")
+    again = open_folder(path, {"a": 1}, {}, overwrite=False)  # the same job goes on
+    assert (path / "child.png").exists()
+    assert again.keeps_finished("family.json")
+    with pytest.raises(UserError, match=r"holds another job. Choose another folder, or overwrite=true"):
+        open_folder(path, {"a": 2}, {}, overwrite=False)
+    open_folder(path, {"a": 2}, {}, overwrite=True)
+    assert sorted(p.name for p in path.iterdir()) == [".hydra", "mine.txt"]  # only what the run had written went
+
+
+def test_overwrite_trusts_no_list_blindly(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    finished(path, {"a": 1})
     (tmp_path / "escape.txt").write_text("keep")
-    open_folder(folder, {"a": 1}, {}, overwrite=False)  # the same job goes on
-    assert (folder / "child.png").exists()
-    with pytest.raises(UserError, match=r"holds something else. Choose another folder, or overwrite=true"):
-        open_folder(folder, {"a": 2}, {}, overwrite=False)
-    open_folder(folder, {"a": 2}, {}, overwrite=True)
-    assert sorted(p.name for p in folder.iterdir()) == [".hydra", "mine.txt"]  # only its own files went
+    (path / "family.json").write_text(json.dumps({"files": ["../escape.txt", "no such", ".hydra"]}))
+    (path / "package.json").write_text(json.dumps({"files": ["mine.txt"]}))
+    (path / "mine.txt").write_text("keep")
+    open_folder(path, {"a": 2}, {}, overwrite=True)
     assert (tmp_path / "escape.txt").exists()
-    open_folder(folder, {"a": 2}, {}, overwrite=False)
+    assert (path / "mine.txt").exists()
+    assert (path / "package.json").exists()
 
 
-def test_a_strange_folder_is_refused(tmp_path: Path) -> None:
+def test_a_strange_folder_is_refused_even_with_overwrite(tmp_path: Path) -> None:
     (tmp_path / "letters.txt").write_text("dear")
-    with pytest.raises(UserError, match="holds something else"):
-        open_folder(tmp_path, {}, {}, overwrite=False)
+    for overwrite in (False, True):
+        with pytest.raises(UserError, match="which no run made"):
+            open_folder(tmp_path, {}, {}, overwrite)
     with pytest.raises(UserError, match="output_dir"):
         open_folder(tmp_path / "letters.txt", {}, {}, overwrite=False)
+
+
+def test_inputs_are_never_overwritten(tmp_path: Path) -> None:
+    for overwrite in (False, True):
+        with pytest.raises(UserError, match=r"holds the input dad.jpg"):
+            open_folder(tmp_path, {}, {}, overwrite, [tmp_path / "dad.jpg"])
+
+
+def test_a_folder_in_which_nothing_was_finished_is_free(tmp_path: Path) -> None:
+    """A first try that found no face must not bar the second."""
+    path = tmp_path / "out"
+    open_folder(path, {"a": 1}, {}, overwrite=False)
+    (path / "father_faces.png").write_bytes(b"")
+    (path / ".child.png.123.part").write_bytes(b"half")
+    open_folder(path, {"a": 2}, {}, overwrite=False)
+    assert not list(path.glob(".*.part"))
 
 
 def test_clock_adds_up() -> None:
