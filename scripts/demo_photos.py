@@ -8,8 +8,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from gan_inversion.build import build
+from gan_inversion.commands import script
 from gan_inversion.jobs.demo import astronaut, drawn_photograph
-from gan_inversion.settings import plain, script
+from gan_inversion.settings import plain
 
 
 @script("demo_photos")

@@ -6,9 +6,10 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from gan_inversion.build import build
+from gan_inversion.commands import script
 from gan_inversion.evaluation.alignment import measure
 from gan_inversion.image import write_atomically
-from gan_inversion.settings import plain, script
+from gan_inversion.settings import plain
 
 
 @script("evaluate_alignment")

@@ -4,7 +4,7 @@ from omegaconf import DictConfig
 
 from gan_inversion.checkpoints.catalogue import fetched_dir, read_catalogue
 from gan_inversion.checkpoints.fetch import fetch, is_present
-from gan_inversion.settings import script
+from gan_inversion.commands import script
 
 
 @script("fetch_weights")

@@ -15,11 +15,12 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from gan_inversion.build import build, build_inverter, build_task
+from gan_inversion.commands import help_text, quoted
 from gan_inversion.generators.tiny import tiny
 from gan_inversion.interfaces import UserError
 from gan_inversion.inversion.inverter import default_inverter
 from gan_inversion.latents import save_latents
-from gan_inversion.settings import CONFIGS, SCHEMAS, help_text, quoted
+from gan_inversion.settings import CONFIGS, SCHEMAS
 from tests.conftest import TINY, Ran, drawn
 
 GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir())
