@@ -246,7 +246,7 @@ def test_no_key_is_without_a_test() -> None:
         ("inversion.betas=[1,1]", "from 0 to below 1"),
         ("generator.resolution=48", "generator: resolution must be a power of two"),
         ("siblings_only=[]", "numbers from 0 are needed"),
-        ("blend.path=zigzag", "choose one of lerp, slerp"),
+        ("blend.path=zigzag", "choose one of lerp, slerp, p_lerp"),
         ("metrics=mse", "metrics:"),
     ],
 )

@@ -51,7 +51,8 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Blend(Recipe):
-    """The same `weight` for all rows. `path`: lerp, the straight line, or slerp, the arc around the mean face."""
+    """The same `weight` for all rows. `path`: lerp, the straight line in W; slerp, the arc around the mean face; p_lerp,
+    the straight line in P."""
 
     weight: float = 0.5
     path: str = "lerp"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -28,4 +29,12 @@ def slerp(father: Tensor, mother: Tensor, weights: Tensor, centre: Tensor) -> Te
     return torch.where((angle < 1e-3) | (angle > torch.pi - 1e-3), straight, arc)
 
 
-MIXES = {"lerp": lerp, "slerp": slerp}
+def p_lerp(father: Tensor, mother: Tensor, weights: Tensor, centre: Tensor) -> Tensor:
+    """The straight line in the P space of II2S (Zhu 2020, arXiv 2012.09036), where samples are close to a Gaussian.
+
+    There a point between two plausible ones is plausible; in W, where negative values are squeezed, it need not be.
+    """
+    return F.leaky_relu(lerp(F.leaky_relu(father, 5.0), F.leaky_relu(mother, 5.0), weights, centre), 0.2)
+
+
+MIXES = {"lerp": lerp, "slerp": slerp, "p_lerp": p_lerp}

@@ -31,8 +31,12 @@ def drawn_photograph(path: Path, generator: Generator, seed: int) -> None:
     width, height = round(side / SIDE), round(side / SIDE * 0.75)
     there = cv2.getRotationMatrix2D((side / 2, side / 2), TURN, 1.0)
     there[:, 2] += (width * 0.45 - side / 2, height * 0.5 - side / 2)
-    edge = cv2.BORDER_REFLECT_101
+    edge = cv2.BORDER_REPLICATE
     photo = cv2.warpAffine(face, there, (width, height), flags=cv2.INTER_LINEAR, borderMode=edge)
+    frame = cv2.warpAffine(np.ones(face.shape[:2], np.float32), there, (width, height))
+    inside = cv2.GaussianBlur(cv2.erode(frame, np.ones((9, 9))), (0, 0), 4)[:, :, None]
+    background = cv2.GaussianBlur(photo, (0, 0), side / 12)
+    photo = np.rint(photo * inside + background * (1 - inside)).astype(np.uint8)
     save_synthetic_jpeg(path, photo, {**provenance(generator), "picture": f"a face drawn by seed {seed}"})
 
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from gan_inversion.blending.blends import Blend, Crossover, PerLayer, Recipe, Sibling, children, make_child
-from gan_inversion.blending.mixes import lerp, slerp
+from gan_inversion.blending.mixes import MIXES, lerp, p_lerp, slerp
 from gan_inversion.generators.tiny import Tiny
 from gan_inversion.interfaces import Inversion, UserError
+from gan_inversion.losses.prior import p_norm
 
 
 @pytest.fixture
@@ -36,6 +37,23 @@ def test_slerp_by_hand() -> None:
     assert (longer - centre).norm().item() == pytest.approx(3.0)  # lengths 2 and 4
 
 
+def test_p_lerp_by_hand() -> None:
+    """Positive numbers as in lerp; from -1 to 1 half of the way is P's (-5 + 1) / 2 = -2, which is -0.4."""
+    out = p_lerp(torch.tensor([[1.0, -1.0]]), torch.tensor([[3.0, 1.0]]), torch.tensor([0.5]), torch.zeros(2))
+    assert torch.allclose(out, torch.tensor([[2.0, -0.4]]))
+
+
+def test_p_lerp_keeps_samples_plausible(generator: Tiny) -> None:
+    """What the path is for: between two samples of W the line in P stays nearer to the samples than the line in W."""
+    w = generator.mapping(torch.randn(200, generator.z_dim, generator=torch.Generator().manual_seed(1)))
+    father, mother, half = w[:100], w[100:], torch.full((100,), 0.5)
+    distances = [
+        p_norm(mix(father, mother, half, torch.zeros(16))[:, None], generator.statistics()).mean()
+        for mix in (p_lerp, lerp)
+    ]
+    assert distances[0] < min(1.0, float(distances[1]))
+
+
 def test_slerp_of_parallel_and_equal_rows_is_straight() -> None:
     a = torch.tensor([[1.0, 0.0], [1.0, 0.0], [2.0, 2.0]])
     b = torch.tensor([[3.0, 0.0], [-1.0, 0.0], [2.0, 2.0]])
@@ -48,7 +66,7 @@ def test_a_parent_blended_with_itself_stays(blend: Recipe, generator: Tiny, pare
     assert torch.allclose(blend(parents[0], parents[0], generator), parents[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("path", ["lerp", "slerp"])
+@pytest.mark.parametrize("path", MIXES)
 def test_ends_are_the_parents(path: str, generator: Tiny, parents: tuple[torch.Tensor, ...]) -> None:
     father, mother = parents
     assert torch.allclose(Blend(0.0, path)(father, mother, generator), father, atol=1e-5)
