@@ -1,7 +1,7 @@
 """The words of this project as types. Read this file first.
 
-photo -> `AlignedFace` -> `Inversion` -> ws of a child -> picture. Every other module implements one of the
-protocols below; none of them imports another implementation.
+photo -> `AlignedFace` -> `Inversion` -> ws of a child -> picture. The other modules implement the protocols below, and
+are put together by `build.py`.
 
 Shapes: N faces, L = num_ws rows of W+, D = w_dim, R = resolution in pixels. Images are float tensors in [-1, 1].
 """

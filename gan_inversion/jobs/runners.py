@@ -56,12 +56,26 @@ class Local:
                 log.warning("%d workers x %d threads on %d cores: set threads=%d", workers, threads, cores(), advice)
             _Pool(task, items, keep, on_step, threads).run(workers)
             return
-        for begin in range(0, len(items), self.batch):
-            results = self._batch(task, items, range(begin, min(begin + self.batch, len(items))), on_step)
-            for index, result in results:
-                keep(index, result)
-            if any(not isinstance(result, UserError) and not result[0].inversion.finished for _, result in results):
-                return
+        stop = threading.Event()
+
+        def listen(step: Step) -> None:
+            on_step(step)
+            if (
+                stop.is_set() and step.step > 0
+            ):  # by then every face of the batch has been scored: there is a best to keep
+                raise KeyboardInterrupt
+
+        with _asking(stop):
+            for begin in range(0, len(items), self.batch):
+                for index, result in self._batch(
+                    task, items, range(begin, min(begin + self.batch, len(items))), listen
+                ):
+                    keep(index, result)
+                    stopped = not isinstance(result, UserError) and not result[0].inversion.finished
+                    if stopped:
+                        stop.set()
+                if stop.is_set():
+                    return
 
     def _batch(self, task: Any, items: Sequence[Any], indices: range, on_step: OnStep) -> list[tuple[int, Any]]:
         try:
@@ -77,6 +91,26 @@ def _shifted(on_step: OnStep, begin: int) -> OnStep:
     return lambda step: on_step(dataclasses.replace(step, face=begin + step.face))
 
 
+@contextlib.contextmanager
+def _asking(stop: Any) -> Iterator[None]:
+    """The first Ctrl-C only sets `stop`: it cuts no message, measurement or file in two. The second is meant."""
+
+    def ask(*_: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        log.warning("interrupted: handing in what there is (once more to drop it)")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class _Pool:
     """Items over pipes to processes that hold the model; no item is lost with its process."""
 
@@ -89,7 +123,7 @@ class _Pool:
         self.busy: dict[Any, tuple[Any, int]] = {}  # pipe -> process, item
 
     def run(self, workers: int) -> None:
-        with self._interruptible():
+        with _asking(self.stop):
             try:
                 for _ in range(workers):
                     self._start()
@@ -99,24 +133,6 @@ class _Pool:
             finally:
                 for process, _ in self.busy.values():
                     process.terminate()
-
-    @contextlib.contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """The first Ctrl-C asks the workers to hand in what they have; it cuts no message in two. The second is meant."""
-
-        def ask(*_: Any) -> None:
-            if self.stop.is_set():
-                raise KeyboardInterrupt
-            self.stop.set()
-
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = signal.signal(signal.SIGINT, ask)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
 
     def _start(self) -> None:
         if not self.waiting or self.stop.is_set():
