@@ -12,6 +12,8 @@ from gan_inversion.generators.tiny import Tiny
 from gan_inversion.image import to_tensor
 from gan_inversion.interfaces import Step, Target, Trial, UserError
 from gan_inversion.inversion.loop import Optimiser
+from gan_inversion.inversion.starts import BestOf
+from gan_inversion.losses.ms_ssim import MSSSIM
 from gan_inversion.losses.pixel import Pixel
 from gan_inversion.spaces.w import W
 from gan_inversion.spaces.z import Z
@@ -119,6 +121,21 @@ def test_seeds_matter_and_repeat(generator: Tiny) -> None:
     a, b, c = (inverter([face], [seed])[0].ws for seed in (0, 0, 1))
     assert torch.equal(a, b)
     assert not torch.equal(a, c)
+
+
+@pytest.mark.parametrize("space", [W(), Z()], ids=repr)
+def test_noise_does_not_leave_w(generator: Tiny, space: object) -> None:
+    """Where the rows of ws are one, the noise on them is one too."""
+    inverter = make_inverter(generator, space=space, latent_noise=0.5, latent_noise_until=9.0, keep="last")
+    (found,) = inverter([drawn(generator, 1)], [0])
+    assert torch.equal(found.ws, found.ws[:1].expand_as(found.ws))
+
+
+def test_what_a_start_chooses_by_is_not_held_out(generator: Tiny) -> None:
+    losses = {"ms_ssim": MSSSIM()}
+    assert make_inverter(generator, losses=losses).pursued == {"ms_ssim"}
+    chosen = make_inverter(generator, losses=losses, start=BestOf(near="pixel"))
+    assert chosen.pursued == {"ms_ssim", "mse", "psnr"}
 
 
 def test_plateau_stops_a_face(generator: Tiny) -> None:
