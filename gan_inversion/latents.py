@@ -51,7 +51,7 @@ def save_latents(
 
     One metadata entry: safetensors does not keep the order of several, and equal latents are to be equal files.
     """
-    tensors = {name: ws.contiguous() for name, ws in latents.items()}
+    tensors = {name: ws.clone() for name, ws in latents.items()}  # two names may share one inversion
     facts = json.dumps({"generator_sha256": generator_sha256, "interrupted": interrupted}, sort_keys=True)
     write_atomically(path, save(tensors, {"gan_inversion": facts}))
 

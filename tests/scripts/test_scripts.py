@@ -111,6 +111,15 @@ def test_one_sibling_is_replayed_alone(run: Run, couple: tuple[Path, Path], tmp_
     assert (tmp_path / "all/child_02.png").read_bytes() != (tmp_path / "all/child_03.png").read_bytes()
 
 
+def test_one_photograph_of_both(run: Run, couple: tuple[Path, Path], tmp_path: Path) -> None:
+    """The same face twice is inverted once, and its child is itself."""
+    run(*family((couple[0], couple[0]), "output_dir=out"))
+    latents = load_file(tmp_path / "out" / "latents.safetensors")
+    assert (latents["father"] == latents["mother"]).all()
+    assert (latents["father"] - latents["child_00"]).abs().max() < 1e-5
+    assert len(list((tmp_path / "store").glob("*/*.safetensors"))) == 1
+
+
 def test_an_album(run: Run, couple: tuple[Path, Path], tmp_path: Path) -> None:
     """Count in = count out, and the good ones are done whatever the bad one is."""
     album = tmp_path / "album"
