@@ -130,21 +130,12 @@ def _initialised() -> bool:
 def help_text(name: str) -> str:
     """The script's config file with its comments, then each group's options and keys with theirs."""
     text = (CONFIGS / f"{name}.yaml").read_text()
-    lines = [
-        line
-        for line in text.splitlines()
-        if not line.startswith("# @") and line.strip() not in ("- schema", "- _self_")
-    ]
-    groups = [
-        next(iter(entry)).removeprefix("optional ")
-        for entry in yaml.safe_load(text)["defaults"]
-        if isinstance(entry, dict)
-    ]
+    shown = text.split("\nhydra:")[0]  # where Hydra itself writes is nobody's choice
+    hidden = ("- schema", "- _self_", "- override hydra/job_logging: stdout")
+    lines = [line for line in shown.splitlines() if line.strip() not in hidden]
+    groups = [next(iter(entry)) for entry in yaml.safe_load(text)["defaults"] if isinstance(entry, dict)]
     lines += ["", "Options of each group: choose with GROUP=OPTION, set a key with GROUP.KEY=VALUE"]
     for group in groups:
-        group = group.removeprefix("override ").strip("/")
-        if not (CONFIGS / group).is_dir() or group.startswith("hydra"):
-            continue
         for path in sorted((CONFIGS / group).glob("*.yaml")):
             lines += ["", f"{group}={path.stem}"]
             lines += [f"  {line}" for line in path.read_text().splitlines() if not line.startswith(("# @", "_target_"))]
