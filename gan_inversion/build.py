@@ -7,19 +7,19 @@ the key and, for a slip of the finger, the key that was meant.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import importlib
 import inspect
 import json
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache, partial
 from typing import Any
 
 from .interfaces import UserError
 from .inversion.inverter import Inverter
 from .jobs.inversions import Task
+from .spelling import suggestion
 
 PREFIX = "gan_inversion."
 
@@ -50,13 +50,6 @@ def build(node: Mapping[str, Any], where: str) -> Any:
         return constructor(**checked)
     except ValueError as error:
         raise UserError(f"{where}: {error}") from error
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """' Did you mean ...?' or the list of what there is."""
-    known = sorted(known)
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f" Did you mean {near[0]}?" if near else f" Known: {', '.join(known)}."
 
 
 def _check(value: Any, hint: Any, where: str) -> Any:

@@ -19,9 +19,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from .build import suggestion
 from .interfaces import UserError
 from .settings import CONFIGS, SCHEMAS, checked
+from .spelling import suggestion
 
 
 def script(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:

@@ -12,11 +12,12 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-import torch
-from torch import Tensor
+if TYPE_CHECKING:  # only to say what things are: commands that compute nothing need not wait for torch
+    import numpy as np
+    import torch
+    from torch import Tensor
 
 
 class UserError(Exception):
@@ -114,6 +115,7 @@ class Generator(Protocol):
 
     name: str
     sha256: str  # of its tensors: two generators with the same hash draw the same pictures
+    previews_sha256: str  # of what it draws smaller pictures with, if that is not the true picture; else ""
     licence: str
     resolution: int
     num_ws: int
@@ -127,8 +129,12 @@ class Generator(Protocol):
     def mapping(self, z: Tensor) -> Tensor:
         """z [N, z_dim] -> w [N, D]."""
 
-    def synthesis(self, ws: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
-        """ws [N, L, D] -> image [N, 3, R, R], about -1..1. `noise`: one map a layer, default: the generator's own."""
+    def synthesis(self, ws: Tensor, noise: Sequence[Tensor] | None = None, resolution: int | None = None) -> Tensor:
+        """ws [N, L, D] -> image [N, 3, R, R], about -1..1. `noise`: one map a layer, default: the generator's own.
+
+        `resolution`: a smaller picture of the same face, as cheaply as this family can draw it, maybe by approximation;
+        None draws the true one.
+        """
 
     def statistics(self) -> WStatistics:
         """Mean and whitening of W, from 10,000 samples of a fixed seed; computed once."""
@@ -158,7 +164,7 @@ class Start(Protocol):
         """target [1, 3, R, R] -> ws [1, L, D]."""
 
 
-BoundLoss = Callable[[Trial], Tensor]
+BoundLoss = Callable[[Trial], "Tensor"]
 
 
 class Loss(Protocol):

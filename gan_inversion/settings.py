@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 import logging
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
+import hydra
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from .build import suggestion
 from .interfaces import UserError
-from .runtime import configure
+from .spelling import suggestion
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
@@ -85,6 +87,49 @@ class DemoPhotos:
 
 
 @dataclass
+class Training:
+    """Keys of both trainings."""
+
+    output_dir: str = MISSING
+    samples_dir: str = MISSING
+    samples: int = 1
+    held_out: int = 64
+    steps: int = 1
+    batch: int = 1
+    learning_rate: float = MISSING
+    checkpoint_every: int = 200
+    seed: int = 0
+    threads: int | None = None
+    generator: dict[str, Any] = MISSING
+
+
+@dataclass
+class TrainPreviewHeads(Training):
+    resolutions: list[int] = MISSING
+    lpips_weight: float = MISSING
+
+
+@dataclass
+class TrainEncoder(Training):
+    drawn: int = MISSING
+    image_weight: float = MISSING
+
+
+@dataclass
+class Benchmark:
+    output_dir: str = MISSING
+    seed: int = 0
+    device: str = "cpu"
+    threads: int | None = None
+    generator: dict[str, Any] = MISSING
+    photos: list[str] = MISSING
+    aligner: dict[str, Any] = MISSING
+    recipes: dict[str, list[str]] = MISSING
+    metrics: list[str] = MISSING
+    points: int = 8
+
+
+@dataclass
 class EvaluateAlignment:
     faces: int = 60
     seed: int = 1
@@ -100,7 +145,16 @@ SCHEMAS = {
     "fetch_weights": Fetch,
     "demo_photos": DemoPhotos,
     "evaluate_alignment": EvaluateAlignment,
+    "encode": Invert,
+    "benchmark": Benchmark,
+    "train_preview_heads": TrainPreviewHeads,
+    "train_encoder": TrainEncoder,
 }
+
+
+LEAST = {"seed": 0, "trace": 0, "siblings": 0, "drawn": 0, "points": 0} | dict.fromkeys(
+    ("threads", "faces", "samples", "held_out", "steps", "batch", "checkpoint_every"), 1
+)
 
 
 def checked(config: DictConfig, name: str) -> None:
@@ -112,17 +166,16 @@ def checked(config: DictConfig, name: str) -> None:
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise UserError(f"{missing[0]} must be given: {missing[0]}=... (--help explains each key)")
-    for key, least in (("seed", 0), ("threads", 1), ("trace", 0), ("siblings", 0), ("faces", 1)):
+    for key, least in LEAST.items():
         if config.get(key) is not None and config[key] < least:
             raise UserError(f"{key}={config[key]}: must be at least {least}.")
     logging.captureWarnings(True)
+    from .runtime import check_device, configure  # here: --help need not wait for torch
+
     if "threads" in config:
         configure(config.threads)
-        try:
-            torch.zeros(1, device=config.device)
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"device={config.device} cannot be used here ({reason}). Use device=cpu.") from error
+    if "device" in config:
+        check_device(config.device)
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -130,6 +183,22 @@ def plain(config: DictConfig) -> dict[str, Any]:
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
+
+
+def recipe(overrides: Sequence[str]) -> dict[str, Any]:
+    """The config of `scripts/invert.py` with `overrides`, from within another script."""
+    store = ConfigStore.instance()
+    running = store.load("schema.yaml").node
+    store.store(name="schema", node=Invert)
+    try:
+        for override in overrides:
+            if override.split("=")[0].split(".")[0] in ("generator", "device", "aligner", "metrics", "seed"):
+                raise UserError(f"recipes: {override} is the same for all recipes; set it outside of them.")
+        return plain(hydra.compose("invert", ["photos=[]", *overrides]))
+    except HydraException as error:
+        raise UserError(f"recipes: {list(overrides)}: {str(error).splitlines()[0]}") from error
+    finally:
+        store.store(name="schema", node=running)
 
 
 def job_of(values: dict[str, Any]) -> dict[str, Any]:

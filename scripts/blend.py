@@ -2,17 +2,18 @@
 
 from omegaconf import DictConfig
 
-from gan_inversion.blending.blends import children
-from gan_inversion.build import build
 from gan_inversion.commands import script
-from gan_inversion.jobs import family
-from gan_inversion.latents import hash_of_ws, load_latents
-from gan_inversion.report.run_folder import open_folder
-from gan_inversion.settings import hydra_files, job_of, plain
 
 
 @script("blend")
 def main(config: DictConfig) -> None:
+    from gan_inversion.blending.blends import children
+    from gan_inversion.build import build
+    from gan_inversion.jobs import family
+    from gan_inversion.latents import hash_of_ws, load_latents
+    from gan_inversion.report.run_folder import open_folder
+    from gan_inversion.settings import hydra_files, job_of, plain
+
     values = plain(config)
     base = build(values["blend"], "blend")
     father, mother = load_latents(config.father, "father"), load_latents(config.mother, "mother")

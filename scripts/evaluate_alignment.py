@@ -5,15 +5,16 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from gan_inversion.build import build
 from gan_inversion.commands import script
-from gan_inversion.evaluation.alignment import measure
-from gan_inversion.image import write_atomically
-from gan_inversion.settings import plain
 
 
 @script("evaluate_alignment")
 def main(config: DictConfig) -> None:
+    from gan_inversion.build import build
+    from gan_inversion.evaluation.alignment import measure
+    from gan_inversion.image import write_atomically
+    from gan_inversion.settings import plain
+
     generator = build({**plain(config)["generator"], "device": "cpu"}, "generator")
     rows = [measure(generator, config.faces, config.seed, landmarks) for landmarks in config.landmarks]
     text = json.dumps(rows, indent=2)

@@ -2,18 +2,19 @@
 
 from omegaconf import DictConfig
 
-from gan_inversion.blending.blends import children
-from gan_inversion.build import build, build_task, with_size
 from gan_inversion.commands import script
-from gan_inversion.jobs import family
-from gan_inversion.jobs.inversions import invert_faces
-from gan_inversion.report.progress import InversionBar
-from gan_inversion.report.run_folder import Clock, open_folder
-from gan_inversion.settings import hydra_files, job_of, plain
 
 
 @script("family")
 def main(config: DictConfig) -> None:
+    from gan_inversion.blending.blends import children
+    from gan_inversion.build import build, build_task, with_size
+    from gan_inversion.jobs import family
+    from gan_inversion.jobs.inversions import invert_faces
+    from gan_inversion.report.progress import InversionBar
+    from gan_inversion.report.run_folder import Clock, open_folder
+    from gan_inversion.settings import hydra_files, job_of, plain
+
     values, clock = plain(config), Clock()
     task, base = build_task(values), build(values["blend"], "blend")
     runner, store = build(values["runner"], "runner"), build(values["store"], "store")

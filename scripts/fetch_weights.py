@@ -2,17 +2,18 @@
 
 from omegaconf import DictConfig
 
-from gan_inversion.checkpoints.catalogue import fetched_dir, read_catalogue
-from gan_inversion.checkpoints.fetch import fetch, is_present
 from gan_inversion.commands import script
 
 
 @script("fetch_weights")
 def main(config: DictConfig) -> None:
+    from gan_inversion.checkpoints.catalogue import fetched_dir, read_catalogue
+    from gan_inversion.checkpoints.fetch import fetch, is_present
+
     if config.list:
         for entry in read_catalogue().values():
             state = "present" if is_present(entry) else "missing"
-            print(f"{entry.name:22} {state:8} {entry.carrier:24} {entry.source}")
+            print(f"{entry.name:22} {state:8} {entry.carrier or 'part of this project':24} {entry.source}")
             print(f"{'':22} licence: {entry.licence}\n{'':22} sha256:  {entry.sha256}")
         return
     new = fetch(list(config.only), print)

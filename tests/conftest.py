@@ -61,6 +61,7 @@ TINY = [
     "generator=tiny",
     "aligner=none",
     "aligner.check=false",
+    "start=mean",
     "losses=[pixel,row_distance]",
     "metrics=[mse,psnr,ms_ssim,p_norm]",
     "inversion.steps=3",

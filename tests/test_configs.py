@@ -15,9 +15,11 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from gan_inversion.build import build, build_inverter, build_task
+from gan_inversion.checkpoints.trained import save_trained
 from gan_inversion.commands import help_text, quoted
 from gan_inversion.generators.tiny import tiny
 from gan_inversion.interfaces import UserError
+from gan_inversion.inversion.encoder import ENCODER, Encoder
 from gan_inversion.inversion.inverter import default_inverter
 from gan_inversion.latents import save_latents
 from gan_inversion.settings import CONFIGS, SCHEMAS
@@ -25,7 +27,8 @@ from tests.conftest import TINY, Ran, drawn
 
 GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir())
 OPTIONS = [(path.parent.name, path.stem) for path in sorted(CONFIGS.glob("*/*.yaml"))]
-NEEDS_WEIGHTS = {("generator", "mobile_stylegan"), ("aligner", "ffhq"), ("losses", "lpips"), ("start", "best_of")}
+NEEDS_WEIGHTS = {("generator", "mobile_stylegan"), ("aligner", "ffhq"), ("losses", "lpips"), ("start", "best_of"),
+                 ("start", "encoder")}  # fmt: skip
 NEEDED = {("blend", "per_layer"): ["blend.layer_weights=[0,0,0,0.5,0.5,1,1,1]"]}
 
 
@@ -61,6 +64,11 @@ def test_every_option_composes_builds_and_runs(group: str, option: str, tmp_path
     if (group, option) == ("start", "inversion"):
         save_latents(tmp_path / "a.safetensors", {"ws": torch.zeros(8, 16)}, tiny().sha256)
         extra = [f"start.path={tmp_path / 'a.safetensors'}"]
+    if (group, option) == ("start", "encoder"):
+        encoder = Encoder(8, 16, width=8, hidden=8)
+        encoder.initialise(0, tiny().statistics())
+        save_trained(tmp_path / "encoder.safetensors", ENCODER, encoder, tiny(), {})
+        extra = [f"start.path={tmp_path / 'encoder.safetensors'}"]
     if (group, option) == ("generator", "mobile_stylegan"):
         assert build({**compose()["generator"], "device": "cpu"}, "generator").resolution == 1024
         return
@@ -91,12 +99,14 @@ def test_the_plain_recipe_is_frozen() -> None:
 
 CHANGES = {  # key -> another value; each must change the latents that come out
     "seed": "seed=1",
-    "space.whitening": "space.whitening=0.5",
+    "space.whitening": "space.whitening=0",
     "losses.pixel.weight": "losses.pixel.weight=0.1",
     "losses.pixel.kind": "losses.pixel.kind=l1",
     "losses.pixel.sizes": "losses.pixel.sizes=[8]",
     "losses.row_distance.weight": "losses.row_distance.weight=0.5",
     "inversion.steps": "inversion.steps=4",
+    "inversion.previews": "inversion.previews=[16]",
+    "inversion.previews_until": "inversion.previews_until=[0.9]",
     "inversion.learning_rate": "inversion.learning_rate=0.3",
     "inversion.betas": "inversion.betas=[0.1,0.5]",
     "inversion.warmup": "inversion.warmup=2",
@@ -112,7 +122,8 @@ CHANGES = {  # key -> another value; each must change the latents that come out
 }
 BASE = ["inversion.steps=6", "inversion.keep=last", "inversion.latent_noise=0.1", "inversion.min_improvement=0.9",
         "inversion.betas=[0.9,0.99]", "inversion.learning_rate=0.05", "inversion.warmup=1", "inversion.hold=0.3",
-        "losses.pixel.sizes=[64]", "losses.pixel.kind=l2", "start=mean", "inversion.patience=0"]  # fmt: skip
+        "losses.pixel.sizes=[64]", "losses.pixel.kind=l2", "start=mean", "inversion.patience=0",
+        "inversion.previews=[32]", "inversion.previews_until=[0.5]"]  # fmt: skip
 
 
 @pytest.mark.parametrize("key", CHANGES)
@@ -217,7 +228,7 @@ TESTED_ELSEWHERE = {  # keys whose effect another test shows
     "blend.fine", "father_face", "mother_face", "aligner.size", "aligner.landmarks", "aligner.min_side",
     "aligner.check", "aligner.tolerance", "metrics", "device", "threads", "runner.batch", "generator.resolution",
     "generator.w_dim", "generator.channels", "start.path", "start.samples", "start.psi", "start.near",
-    "inversion.keep", "inversion.min_improvement", "losses.ms_ssim.weight", "losses.ms_ssim.size",
+    "generator.preview_heads", "inversion.keep", "inversion.min_improvement", "losses.ms_ssim.weight", "losses.ms_ssim.size",
     "losses.p_norm.weight", "losses.lpips.weight", "losses.lpips.backbone", "losses.lpips.sizes",
     "losses.lpips.size_weights",
 }  # fmt: skip

@@ -30,8 +30,9 @@ from tests.conftest import ROOT
 from tests.test_configs import compose
 
 PACKAGE = ROOT / "gan_inversion"
-ORDER = ["interfaces", "image", "latents", "runtime", "checkpoints", "estimators", "losses", "generators", "faces", "spaces",
-         "inversion", "blending", "evaluation", "report", "jobs", "api", "build", "settings", "commands"]  # fmt: skip
+ORDER = ["interfaces", "spelling", "image", "latents", "runtime", "checkpoints", "estimators", "losses", "generators",
+         "faces", "spaces", "inversion", "blending", "evaluation", "report", "training", "jobs", "api", "build", "settings",
+         "commands"]  # fmt: skip
 
 
 def imports_of(path: Path) -> set[str]:

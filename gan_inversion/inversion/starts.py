@@ -12,6 +12,7 @@ from ..estimators.lpips_network import lpips_network
 from ..image import area_resize
 from ..interfaces import Generator, UserError
 from ..latents import describe, hash_of_ws, load_latents
+from .encoder import encode, encoder_sha256, load_encoder
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,24 @@ class BestOf:
             return (area_resize(image, 64) - area_resize(target, 64)).square().mean((1, 2, 3))
         network, size = lpips_network("alex", str(target.device)), min(256, target.shape[-1])
         return network.distance(network.features(area_resize(image, size)), network.features(area_resize(target, size)))
+
+
+@dataclass(frozen=True)
+class FromEncoder:
+    """One pass of the encoder that was trained for this generator. `path`: a catalogue entry or a .safetensors file."""
+
+    path: str = "encoder_mobile_stylegan_ffhq"
+
+    @property
+    def optimises(self) -> tuple[str, ...]:
+        return ("lpips_alex", "mse", "psnr")  # what it was trained by, and its features
+
+    def identity(self, name: str) -> dict[str, Any]:
+        """The numbers count, not where they lie."""
+        return {**describe(self), "path": f"sha256:{encoder_sha256(self.path)}"}
+
+    def __call__(self, generator: Generator, target: Tensor, name: str, seed: int) -> Tensor:
+        return encode(target, load_encoder(self.path, generator))
 
 
 @dataclass(frozen=True)

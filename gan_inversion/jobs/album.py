@@ -64,18 +64,18 @@ def load_all(paths: Mapping[str, Path]) -> tuple[dict[str, Photo], dict[str, str
 
 
 def align_all(
-    photos: Mapping[str, Photo], aligner: Aligner, face: int | None, folder: RunFolder
+    photos: Mapping[str, Photo], aligner: Aligner, face: int | None, folder: RunFolder | None = None
 ) -> tuple[list[AlignedFace], dict[str, str]]:
-    """Aligned faces in order, and the reason for each photograph that gave none."""
+    """Aligned faces in order, and the reason for each photograph that gave none. `folder`: for pictures of a choice."""
     faces, failures = [], {}
     for name, photo in tqdm(photos.items(), desc="aligning", unit="photo", disable=None):
-        preview = folder.root / f"{name}_faces.png"
+        preview = folder.root / f"{name}_faces.png" if folder else None
         try:
             faces.append(aligner(photo, name, face, preview))
         except UserError as error:
             failures[name] = str(error)
             log.error(str(error))
-        if preview.exists():
+        if folder and preview and preview.exists():
             folder.path(preview.name)
     return faces, failures
 

@@ -10,18 +10,20 @@ from ..estimators.lpips_network import lpips_network
 from ..image import area_resize
 from ..interfaces import BoundLoss, Target, Trial, UserError
 
+SMALLEST = 32  # pixels; below, the backbones have nothing left to pool
+
 
 @dataclass(frozen=True)
 class LPIPS:
     """LPIPS (Zhang 2018, arXiv 1801.03924) at each of `sizes` pixels, summed with `size_weights`.
 
-    The images are area-downsampled; a size above the generator's resolution means that resolution.
+    The images are area-downsampled; a size above theirs means theirs.
     """
 
-    weight: float = 1.0
+    weight: float = 2.0
     backbone: str = "alex"
-    sizes: tuple[int, ...] = (256, 512)
-    size_weights: tuple[float, ...] = (1.0, 1.0)
+    sizes: tuple[int, ...] = (256,)
+    size_weights: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
         if not self.sizes or len(self.sizes) != len(self.size_weights):
@@ -33,13 +35,19 @@ class LPIPS:
 
     def bind(self, target: Target) -> BoundLoss:
         network = lpips_network(self.backbone, str(target.image.device))
-        sizes = [min(size, target.image.shape[-1]) for size in self.sizes]
-        features = [network.features(area_resize(target.image, size)) for size in sizes]
+        weights: dict[int, float] = {}  # by size: sizes above the picture's fall together, and count once together
+        for size, weight in zip(self.sizes, self.size_weights, strict=True):
+            size = min(size, target.image.shape[-1])
+            if size < SMALLEST:
+                raise UserError(f"LPIPS needs pictures of at least {SMALLEST} pixels, not {size}.")
+            weights[size] = weights.get(size, 0.0) + weight
+        features = {size: network.features(area_resize(target.image, size)) for size in weights}
 
         def loss(trial: Trial) -> Tensor:
             total = trial.image.new_zeros(len(trial.image))
-            for size, weight, bound in zip(sizes, self.size_weights, features, strict=True):
-                total = total + weight * network.distance(network.features(area_resize(trial.image, size)), bound)
+            for size, weight in weights.items():
+                distance = network.distance(network.features(area_resize(trial.image, size)), features[size])
+                total = total + weight * distance
             return total
 
         return loss

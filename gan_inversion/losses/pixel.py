@@ -21,9 +21,9 @@ KINDS = {
 class Pixel:
     """Mean over pixels of |a - b|^2, |a - b| or Huber's (delta 0.1), averaged over `sizes`, images in [-1, 1]."""
 
-    weight: float = 1.5
+    weight: float = 2.5
     kind: str = "l2"
-    sizes: tuple[int, ...] = (256, 64)
+    sizes: tuple[int, ...] = (256,)
 
     def __post_init__(self) -> None:
         if not self.sizes:

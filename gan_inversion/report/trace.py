@@ -41,7 +41,7 @@ class Recorder:
         self._losses.setdefault(step.face, []).append(dict(step.losses))
         self._ws.setdefault(step.face, []).append(step.ws[0].cpu().numpy())
         if step.step % self.every == 0 or step.step == step.steps:
-            small = area_resize(step.image, min(FRAME, step.image.shape[-1]))
+            small = area_resize(step.image, FRAME)  # early steps may be smaller previews
             self._frames.setdefault(step.face, []).append(to_uint8(small))
         self.then(step)
 
@@ -56,7 +56,7 @@ def save_trace(folder: RunFolder, name: str, trace: Trace, facts: Mapping[str, A
     tensors = {"ws": torch.from_numpy(trace.ws)}
     tensors |= {f"loss.{key}": torch.from_numpy(values) for key, values in trace.losses.items()}
     folder.write(f"{name}_trace.safetensors", save(tensors))
-    ok, png = cv2.imencode(".png", plot_losses(trace)[:, :, ::-1])
+    ok, png = cv2.imencode(".png", plot_losses(trace.losses)[:, :, ::-1])
     assert ok
     folder.write(f"{name}_trace.png", png.tobytes())
     write_video(folder.path(f"{name}_trace.mp4"), trace.frames)
@@ -64,12 +64,14 @@ def save_trace(folder: RunFolder, name: str, trace: Trace, facts: Mapping[str, A
     mark_beside(folder.root / f"{name}_trace.mp4", {**facts, "picture": "film of an inversion"})
 
 
-def plot_losses(trace: Trace, width: int = 900, height: int = 500) -> np.ndarray:
+def plot_losses(
+    losses: Mapping[str, np.ndarray], unit: str = "steps", width: int = 900, height: int = 500
+) -> np.ndarray:
     """uint8 [height, width, 3]: each loss relative to its first value, logarithmic."""
     canvas = np.full((height, width, 3), 255, np.uint8)
     left, right, top, bottom = 70, width - 190, 30, height - 50
     curves = {}
-    for name, values in trace.losses.items():
+    for name, values in losses.items():
         first = next((v for v in values if v > 0), 1.0)
         curves[name] = np.log10(np.clip(values / first, 1e-3, 1e3))
     low = min(-1.0, min(float(c.min()) for c in curves.values()))
@@ -78,23 +80,23 @@ def plot_losses(trace: Trace, width: int = 900, height: int = 500) -> np.ndarray
         line = round(bottom - (power - low) / (high - low) * (bottom - top))
         if top <= line <= bottom:
             cv2.line(canvas, (left, line), (right, line), (225, 225, 225), 1)
-            _text(canvas, f"1e{power}", (18, line + 5))
+            draw_text(canvas, f"1e{power}", (18, line + 5))
     for (name, curve), colour in zip(curves.items(), COLOURS * 3, strict=False):
         x = np.linspace(left, right, len(curve))
         y = bottom - (curve - low) / (high - low) * (bottom - top)
         cv2.polylines(canvas, [np.stack([x, y], 1).round().astype(np.int32)], False, colour, 2, cv2.LINE_AA)
         row = top + 12 + 24 * list(curves).index(name)
         cv2.line(canvas, (right + 15, row), (right + 40, row), colour, 3)
-        _text(canvas, name, (right + 48, row + 5))
-    _text(
+        draw_text(canvas, name, (right + 48, row + 5))
+    draw_text(
         canvas,
-        f"steps 0 - {len(next(iter(curves.values()))) - 1}; each loss relative to its first value",
+        f"{unit} 0 - {len(next(iter(curves.values()))) - 1}; each loss relative to its first value",
         (left, height - 18),
     )
     return canvas
 
 
-def _text(canvas: np.ndarray, text: str, at: tuple[int, int]) -> None:
+def draw_text(canvas: np.ndarray, text: str, at: tuple[int, int]) -> None:
     cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (60, 60, 60), 1, cv2.LINE_AA)
 
 

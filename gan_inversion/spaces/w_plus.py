@@ -18,7 +18,7 @@ class WPlus:
     W, each scaled by its standard deviation to this power (relative to their mean): steps then go where samples vary.
     """
 
-    whitening: float = 0.0
+    whitening: float = 0.5
 
     def encode(self, ws: Tensor, generator: Generator) -> Tensor:
         if not self.whitening:

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from gan_inversion.generators.tiny import Tiny
+from gan_inversion.generators.tiny import Tiny, tiny
 from gan_inversion.image import to_tensor
 from gan_inversion.interfaces import Step, Target, Trial, UserError
 from gan_inversion.inversion.loop import Optimiser
@@ -216,8 +216,11 @@ def test_the_key_names_all_that_matters(generator: Tiny) -> None:
     assert key == base.key(dataclasses.replace(face, name="other", photo_sha256="x"), 0)
     others = [base.key(drawn(generator, 2), 0), base.key(face, 1)]
     for field in dataclasses.fields(Optimiser):
-        value = {"keep": "last", "betas": (0.8, 0.9), "target": 0.1}.get(field.name, 7)
-        others.append(make_inverter(generator, **{field.name: value}).key(face, 0))
+        special = {"keep": "last", "betas": (0.8, 0.9), "target": 0.1, "previews": (16,), "previews_until": (0.3,)}
+        changes = {field.name: special.get(field.name, 7)}
+        if field.name.startswith("previews"):  # they go together
+            changes = {"previews": (32,), "previews_until": (0.5,), **changes}
+        others.append(make_inverter(generator, **changes).key(face, 0))
     others.append(make_inverter(generator, space=W()).key(face, 0))
     others.append(make_inverter(generator, losses={"pixel": Pixel()}).key(face, 0))
     torch.set_num_threads(2)
@@ -225,3 +228,42 @@ def test_the_key_names_all_that_matters(generator: Tiny) -> None:
     torch.set_num_threads(1)
     assert key not in others
     assert len(set(others)) == len(others)
+
+
+def test_previews_come_first_and_the_true_picture_decides(generator: Tiny) -> None:
+    """Coarse to fine; what is kept was scored on the true picture."""
+    seen: list[int] = []
+    inverter = make_inverter(generator, steps=10, previews=(16, 32), previews_until=(0.4, 0.8))
+    (found,) = inverter([drawn(generator, 1)], [0], lambda step: seen.append(step.image.shape[-1]))
+    assert seen == [16] * 4 + [32] * 4 + [64] * 3
+    assert found.best_step >= 8
+    (alone,) = make_inverter(generator, steps=10, previews=(16,), previews_until=(1.0,))([drawn(generator, 1)], [0])
+    assert alone.best_step == 10  # even if all updates were made on previews, the result is scored
+
+
+def test_previews_keep_a_batch_equal_to_its_faces(generator: Tiny) -> None:
+    inverter = make_inverter(generator, steps=6, previews=(32,), previews_until=(0.7,))
+    faces = [drawn(generator, seed) for seed in (1, 2, 3)]
+    together = inverter(faces, [0, 0, 0])
+    for face, found in zip(faces, together, strict=True):
+        assert torch.equal(inverter([face], [0])[0].ws, found.ws)
+
+
+def test_previews_of_other_heads_are_another_result(generator: Tiny) -> None:
+    """The key follows the heads' file, but only where previews are used."""
+    face, other = drawn(generator, 1), tiny()
+    other.use_previews({}, "other heads")
+    for used, changes in ((True, {"previews": (32,), "previews_until": (0.5,)}), (False, {})):
+        keys = [make_inverter(g, **changes).key(face, 0) for g in (generator, other)]
+        assert (keys[0] != keys[1]) is used
+
+
+def test_previews_must_make_sense() -> None:
+    for changes in (
+        {"previews": (32,)},
+        {"previews": (32, 64), "previews_until": (0.5, 0.2)},
+        {"previews": (8,), "previews_until": (0.5,)},
+        {"previews": (32,), "previews_until": (1.5,)},
+    ):
+        with pytest.raises(UserError, match="previews"):
+            Optimiser(**changes)

@@ -1,0 +1,72 @@
+"""What a training shows while it runs, and leaves when it is done."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ..image import write_atomically
+from ..interfaces import Generator
+from ..report.trace import plot_losses
+from .trainer import Curve
+
+SMOOTH = 200  # points of the plotted curve
+
+
+class Showing:
+    """A progress bar; elsewhere than on a terminal, a line every 30 seconds."""
+
+    def __init__(self, title: str, total: int) -> None:
+        live = sys.stderr.isatty()
+        self._bar = tqdm(total=total, desc=title, mininterval=0.5 if live else 30, maxinterval=1 if live else 60)
+
+    def __enter__(self) -> Showing:
+        return self
+
+    def reach(self, count: int) -> None:
+        self._bar.update(count - self._bar.n)
+
+    def update(self) -> None:
+        self._bar.update(1)
+
+    def step(self, step: int, losses: Mapping[str, float]) -> None:
+        self._bar.set_postfix_str("  ".join(f"{name} {value:.3f}" for name, value in losses.items()), refresh=False)
+        self.reach(step + 1)
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
+
+
+def facts_of(values: Mapping[str, Any], generator: Generator) -> dict[str, Any]:
+    """What decides a training's result: its settings without places, and the generator by hash."""
+    places = ("output_dir", "samples_dir", "generator", "checkpoint_every", "held_out")
+    settings = {key: value for key, value in values.items() if key not in places}
+    return {
+        **settings,
+        "threads": torch.get_num_threads(),
+        "generator": generator.sha256,
+        "previews": generator.previews_sha256,
+    }
+
+
+def report(folder: Path, curve: Curve, numbers: Mapping[str, float]) -> None:
+    """`curve.png`, each loss relative to its first value; `metrics.json`, held-out numbers and the whole curve."""
+    size = -(-len(curve) // SMOOTH)
+    means = {
+        name: np.array([np.mean([row[name] for row in curve[i : i + size]]) for i in range(0, len(curve), size)])
+        for name in curve[0]
+    }
+    png = cv2.imencode(".png", plot_losses(means, unit=f"{size} steps")[:, :, ::-1])[1]
+    write_atomically(folder / "curve.png", png.tobytes())
+    document = {"held_out": dict(numbers), "steps": len(curve), "curve": curve}
+    write_atomically(folder / "metrics.json", (json.dumps(document, indent=1) + "\n").encode())
+    print(json.dumps(dict(numbers), indent=2))
+    print(f"trained: {folder}")
