@@ -49,9 +49,10 @@ def latents(generator: Tiny, seed: int) -> torch.Tensor:
 
 
 def make_inverter(generator: Tiny, **changes: object) -> Inverter:
-    """The tiny generator, pixels and the row prior, ten steps; keywords replace parts."""
-    losses = {"pixel": Pixel(sizes=(32,)), "row_distance": RowDistance()}
-    inverter = Inverter(generator, WPlus(), Mean(), losses, Optimiser(steps=10))
+    """The tiny generator, pixels and the row prior, ten steps on true pictures; keywords replace parts."""
+    losses = {"pixel": Pixel(weight=1.5, sizes=(32,)), "row_distance": RowDistance()}
+    optimise = Optimiser(10, (), (), learning_rate=0.18, betas=(0.9, 0.999), warmup=5, hold=0.5)
+    inverter = Inverter(generator, WPlus(0.0), Mean(), losses, optimise)
     optimiser = {k: v for k, v in changes.items() if k in {f.name for f in dataclasses.fields(Optimiser)}}
     parts = {k: v for k, v in changes.items() if k not in optimiser}
     return dataclasses.replace(inverter, optimiser=dataclasses.replace(inverter.optimiser, **optimiser), **parts)

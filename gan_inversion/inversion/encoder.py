@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +28,11 @@ OFFSET_AXES = 128  # principal axes of W along which rows may leave their common
 
 class Encoder(nn.Module):
     """Faces [N, 3, R, R] in [-1, 1] -> ws [N, L, D]: a w for the face, and what each row adds to it."""
+
+    mean: Tensor
+    axes: Tensor
+    enter: nn.Conv2d
+    inner: nn.Linear
 
     def __init__(self, num_ws: int, w_dim: int, width: int = 256, hidden: int = 640) -> None:
         super().__init__()
@@ -80,11 +86,12 @@ def encode(faces: Tensor, encoder: Encoder) -> Tensor:
 
 def load_encoder(name: str, generator: Generator) -> Encoder:
     """The encoder of `generator`, frozen, on its device. Raises UserError if it was trained for another."""
-    return _load_encoder(name, encoder_sha256(name), generator)
+    key: Any = generator  # modules hash by identity, which their protocol does not say
+    return _load_encoder(name, encoder_sha256(name), key)
 
 
 @lru_cache(maxsize=2)
-def _load_encoder(name: str, sha256: str, generator: Generator) -> Encoder:
+def _load_encoder(name: str, sha256: str, generator: Any) -> Encoder:
     """Once for each content of the file, so that a result and its key never speak of two encoders."""
     state = load_trained(name, ENCODER, generator).tensors
     encoder = Encoder(generator.num_ws, generator.w_dim, state["enter.weight"].shape[0], state["inner.weight"].shape[0])

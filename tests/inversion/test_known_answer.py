@@ -18,7 +18,7 @@ from tests.test_configs import compose
 def test_fast_and_plain_agree_on_a_known_face() -> None:
     """Both draw the face again, and draw the same face; the fast one is no further from the true latents than the mean.
 
-    Tolerances: LPIPS-VGG (held out) of each to the face 0.2, of one to the other 0.25, and the fast one within 0.03 of plain.
+    Tolerances in LPIPS-VGG (held out): each to the face 0.2, one to the other 0.25, the fast one within 0.03 of plain.
     """
     generator = ffhq()
     z = torch.randn(1, generator.z_dim, generator=torch.Generator().manual_seed(11))
