@@ -16,7 +16,7 @@ def augment(image: np.ndarray, other: np.ndarray, random: np.random.Generator) -
         image = _background(image, other, random)
     if random.random() < 0.8:  # the aligner's own error is about 1 % (docs/quality.md)
         turn, scale = random.normal(0, 1.5), float(np.exp(random.normal(0, 0.02)))
-        there = cv2.getRotationMatrix2D((side / 2, side / 2), turn, scale)
+        there = np.asarray(cv2.getRotationMatrix2D((side / 2, side / 2), turn, scale), np.float64)
         there[:, 2] += random.normal(0, 0.012 * side, 2)
         image = cv2.warpAffine(image, there, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     if random.random() < 0.5:
@@ -32,7 +32,8 @@ def augment(image: np.ndarray, other: np.ndarray, random: np.random.Generator) -
     pixels = np.clip(image * 127.5 + 127.5, 0, 255).astype(np.uint8)
     if random.random() < 0.5:
         quality = int(random.integers(30, 95))
-        pixels = cv2.imdecode(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+        data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        pixels = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
     return pixels.astype(np.float32) / 127.5 - 1
 
 
@@ -53,6 +54,6 @@ def _cover(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
     centre = tuple(int(v) for v in random.integers(0, side, 2))
     axes = tuple(int(v) for v in random.integers(side // 20, side // 6, 2))
     cv2.ellipse(mask, centre, axes, float(random.uniform(0, 180)), 0, 360, 1.0, -1)
-    mask = cv2.GaussianBlur(mask, (0, 0), 2)[..., None]
+    soft = cv2.GaussianBlur(mask, (0, 0), 2)[..., None]
     colour = random.uniform(-0.8, 0.8) + random.normal(0, 0.2, 3)
-    return image * (1 - mask) + colour.astype(np.float32) * mask
+    return image * (1 - soft) + colour.astype(np.float32) * soft

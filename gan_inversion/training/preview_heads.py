@@ -71,8 +71,9 @@ def new_heads(generator: MobileStyleGAN, resolutions: Sequence[int], seed: int) 
     for i, side in enumerate(sides):
         x = torch.cat([part[i] for part in parts])
         rows = generator.num_ws - 2 * (side // generator.constant.shape[2]).bit_length() + 1
-        heads[str(2 * side)] = PreviewHead(x.shape[3], rows, generator.w_dim)
-        heads[str(2 * side)].initialise(seed + i, generator.statistics(), x.square().mean((0, 1, 2)).sqrt())
+        head = PreviewHead(x.shape[3], rows, generator.w_dim)
+        head.initialise(seed + i, generator.statistics(), x.square().mean((0, 1, 2)).sqrt())
+        heads[str(2 * side)] = head
     return heads
 
 
