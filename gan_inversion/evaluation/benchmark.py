@@ -88,7 +88,7 @@ def measure(run: Run, face: AlignedFace, inverter: Inverter, metrics: Sequence[s
 
 
 def step_costs(inverter: Inverter, face: AlignedFace, peak: float, repeats: int = 5) -> list[dict[str, Any]]:
-    """Per resolution that the recipe renders: seconds of a step (mean of `repeats`), its FLOPs, and the share of `peak` FLOP/s."""
+    """Per resolution that the recipe renders: seconds of a step (mean of `repeats`), FLOPs, share of `peak` FLOP/s."""
     kinds = dict.fromkeys(inverter.optimiser.resolution(step) for step in range(inverter.optimiser.steps))
     target = area_resize(to_tensor(face.pixels), inverter.generator.resolution).to(inverter.generator.device)
     rows = []

@@ -72,7 +72,7 @@ def test_odd_sizes_and_bad_folders(tmp_path: Path) -> None:
 
 
 def test_the_plot_shows_each_loss() -> None:
-    plot = plot_losses(trace())
+    plot = plot_losses(trace().losses)
     assert plot.shape == (500, 900, 3)
     assert has(plot, (31, 119, 180)) > 200
     assert has(plot, (255, 127, 14)) > 200

@@ -15,6 +15,12 @@ from tests.conftest import TINY, Ran
 
 Run = Callable[..., Ran]
 FREE = [line for line in TINY if line != "start=mean"]
+TRUE = "'inversion.previews=[]','inversion.previews_until=[]'"
+RECIPES = {  # benchmark's three: the two that it has, and one more
+    "recipes.plain": "inversion.steps=6",
+    "recipes.default": "inversion.steps=6",
+    "+recipes.fast": "inversion.steps=2",
+}
 SMALL = ["samples=12", "held_out=2", "batch=2", "steps=4", "threads=1", "generator=tiny"]
 
 
@@ -64,12 +70,16 @@ def test_benchmark(run: Run, couple: tuple[Path, Path], tmp_path: Path) -> None:
         "metrics=[mse,ms_ssim]",
         "points=3",
         "threads=1",
-        "recipes={plain: ['losses=[pixel]', 'inversion.steps=4'], fast: ['losses=[pixel]', 'inversion.steps=2']}",
+        *(f"{key}=['losses=[pixel]','start=mean',{TRUE},'{more}']" for key, more in RECIPES.items()),
         "output_dir=bench",
     )
     assert "means (*: optimised by that recipe)" in done.stdout
     document = json.loads((tmp_path / "bench/benchmark.json").read_text())
-    assert {name: rows["dad"]["steps"] for name, rows in document["faces"].items()} == {"plain": 4, "fast": 2}
+    assert {name: rows["dad"]["steps"] for name, rows in document["faces"].items()} == {
+        "plain": 6,
+        "default": 6,
+        "fast": 2,
+    }
     assert document["mean"]["plain"]["mse"] < document["mean"]["fast"]["mse"]
     for rows in document["faces"].values():
         curve = rows["mum"]["curve"]
