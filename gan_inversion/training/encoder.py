@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..estimators.lpips_network import lpips_network
+from ..evaluation.reconstruction import compare
 from ..image import area_resize
 from ..interfaces import Generator
 from ..inversion.encoder import Encoder, encode, look
@@ -66,13 +67,10 @@ def measure_encoder(
         with torch.no_grad():
             face = generator.synthesis(ws)
             found = encode(face, encoder)
-            a, b = (area_resize(x, min(256, x.shape[-1])) for x in (face, generator.synthesis(found)))
-            values = {"unexplained": unexplained(found, ws, generator), "mse": (a - b).square().mean((1, 2, 3))}
-            for backbone in ("alex", "vgg"):
-                network = lpips_network(backbone)
-                values[f"lpips_{backbone}"] = network.distance(network.features(a), network.features(b))
+            values = compare(face, generator.synthesis(found), ["lpips_vgg", "lpips_alex", "mse"])
+            values["unexplained"] = unexplained(found, ws, generator).item()
         for name, value in values.items():
-            sums[name] = sums.get(name, 0.0) + value.item() / len(indices)
+            sums[name] = sums.get(name, 0.0) + value / len(indices)
         progress()
     return sums
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..estimators.lpips_network import lpips_network
+from ..evaluation.reconstruction import compare
 from ..generators.mobile_stylegan import MobileStyleGAN
 from ..generators.preview import PreviewHead
 from ..image import area_resize
@@ -91,13 +92,7 @@ def measure_heads(
             ws = sample_ws(generator, index, seed)[None]
             target = area_resize(generator.synthesis(ws), 256)
             for resolution, image, goal in previews(generator, heads, ws, target):
-                values = {"psnr": 10 * torch.log10(4 / (image - goal).square().mean()).item()}
-                for backbone in ("alex", "vgg"):
-                    network = lpips_network(backbone)
-                    values[f"lpips_{backbone}"] = network.distance(
-                        network.features(image), network.features(goal)
-                    ).item()
-                for name, value in values.items():
+                for name, value in compare(goal, image, ["psnr", "lpips_vgg", "lpips_alex"]).items():
                     sums[f"{name}_{resolution}"] = sums.get(f"{name}_{resolution}", 0.0) + value / len(indices)
         progress()
     return sums

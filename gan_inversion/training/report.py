@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from torch import nn
 from tqdm import tqdm
 
+from ..checkpoints.trained import save_trained
 from ..image import write_atomically
 from ..interfaces import Generator
 from ..report.trace import plot_losses
-from .trainer import Curve
+from .samples import Samples
+from .trainer import Curve, LossOf, train
 
 SMOOTH = 200  # points of the plotted curve
 
@@ -55,6 +58,40 @@ def facts_of(values: Mapping[str, Any], generator: Generator) -> dict[str, Any]:
         "generator": generator.sha256,
         "previews": generator.previews_sha256,
     }
+
+
+def fit(
+    kind: str,
+    model: nn.Module,
+    loss: LossOf,
+    measure: Callable[..., dict[str, float]],
+    generator: Generator,
+    values: Mapping[str, Any],
+    held_out: range,
+) -> None:
+    """Train `model`, measure it on samples never trained on, save it as `KIND.safetensors`, and report.
+
+    `values`: the script's config. `measure`: (generator, model, indices, seed, progress) -> numbers.
+    """
+    folder, facts = Path(values["output_dir"]), facts_of(values, generator)
+    with Showing("training", values["steps"]) as bar:
+        curve = train(
+            model, loss, values["steps"], values["learning_rate"], values["seed"], folder, facts,
+            values["checkpoint_every"], bar.step,
+        )  # fmt: skip
+    with Showing("measuring", len(held_out)) as bar:
+        numbers = measure(generator, model, held_out, values["seed"], bar.update)
+    name = kind.replace(" ", "_")
+    save_trained(folder / f"{name}.safetensors", kind, model, generator, {"settings": facts, "held_out": numbers})
+    report(folder, curve, numbers)
+
+
+def rendered(values: Mapping[str, Any], generator: Generator) -> Samples:
+    """The samples that the script's config asks for, with a bar while they are rendered."""
+    samples = Samples(Path(values["samples_dir"]), values["samples"], values["seed"])
+    with Showing("rendering", samples.count) as bar:
+        samples.render(generator, bar.reach)
+    return samples
 
 
 def report(folder: Path, curve: Curve, numbers: Mapping[str, float]) -> None:

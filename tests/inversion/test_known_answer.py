@@ -18,7 +18,7 @@ from tests.test_configs import compose
 def test_fast_and_plain_agree_on_a_known_face() -> None:
     """Both draw the face again, and draw the same face; the fast one is no further from the true latents than the mean.
 
-    Tolerances in LPIPS-VGG (held out): each to the face 0.25, one to the other 0.3, the fast one within 0.03 of plain.
+    Tolerances in LPIPS-VGG (held out): the fast one to the face 0.15, plain 0.25, one to the other 0.25; fast is no worse.
     """
     generator = ffhq()
     z = torch.randn(1, generator.z_dim, generator=torch.Generator().manual_seed(11))
@@ -35,8 +35,8 @@ def test_fast_and_plain_agree_on_a_known_face() -> None:
     between = compare(*images, ["lpips_vgg"])["lpips_vgg"]
     error = unexplained(found["fast"].ws[None], truth[None], generator).item()
     error_of_mean = unexplained(mean.expand_as(truth)[None], truth[None], generator).item()
-    assert quality["fast"] < 0.25
+    assert quality["fast"] < 0.15
     assert quality["plain"] < 0.25
-    assert quality["fast"] < quality["plain"] + 0.03
-    assert between < 0.3
+    assert quality["fast"] <= quality["plain"]
+    assert between < 0.25
     assert error < error_of_mean

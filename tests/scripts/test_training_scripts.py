@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.conftest import TINY, Ran
+from tests.conftest import ROOT, TINY, Ran
 
 Run = Callable[..., Ran]
 FREE = [line for line in TINY if line != "start=mean"]
@@ -30,9 +30,9 @@ def test_train_preview_heads(run: Run, tmp_path: Path) -> None:
     arguments = ["train_preview_heads", *SMALL, "generator.resolution=256", "resolutions=[64]", "output_dir=heads"]
     arguments.append("samples_dir=samples")
     run(*arguments)
-    first = (tmp_path / "heads/heads.safetensors").read_bytes()
+    first = (tmp_path / "heads/preview_heads.safetensors").read_bytes()
     run(*arguments)
-    assert (tmp_path / "heads/heads.safetensors").read_bytes() == first
+    assert (tmp_path / "heads/preview_heads.safetensors").read_bytes() == first
     document = json.loads((tmp_path / "heads/metrics.json").read_text())
     assert document["steps"] == 4
     assert document["held_out"]["psnr_64"] > 0
@@ -91,7 +91,14 @@ def test_benchmark(run: Run, couple: tuple[Path, Path], tmp_path: Path) -> None:
     assert Image.open(tmp_path / "bench/benchmark.png").size == (900, 500)
 
 
-def test_help_does_not_wait_for_torch() -> None:
-    """The commands' own modules import nothing heavy; the work imports its tools when it begins."""
-    code = "import sys; sys.argv = ['x', '--help']; import gan_inversion.commands; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+@pytest.mark.parametrize("script", sorted(path.stem for path in (ROOT / "scripts").glob("*.py")))
+def test_help_does_not_wait_for_torch(script: str) -> None:
+    """The work imports its tools when it begins, so --help is there at once."""
+    code = f"""
+import runpy, sys
+sys.argv = ["{script}", "--help"]
+runpy.run_path("scripts/{script}.py", run_name="__main__")
+assert "torch" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.startswith("# ")
