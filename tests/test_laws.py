@@ -32,7 +32,7 @@ from tests.test_configs import compose
 PACKAGE = ROOT / "gan_inversion"
 ORDER = ["interfaces", "spelling", "image", "latents", "runtime", "checkpoints", "estimators", "losses", "generators",
          "faces", "spaces", "inversion", "blending", "evaluation", "report", "training", "jobs", "api", "build", "settings",
-         "commands"]  # fmt: skip
+         "pipelines", "commands"]  # fmt: skip
 
 
 def imports_of(path: Path) -> set[str]:
