@@ -55,6 +55,14 @@ class Target:
 
 
 @dataclass(frozen=True)
+class FaceLabels:
+    """What an estimator reads in a face. Estimators differ: which one read it must be said with the numbers."""
+
+    age: float  # years
+    male: float  # probability that people would call it male
+
+
+@dataclass(frozen=True)
 class WStatistics:
     """Where the mapping network puts its samples, in W and in the P space of II2S (Zhu 2020, arXiv 2012.09036).
 
@@ -76,6 +84,14 @@ class WStatistics:
 
 
 @dataclass(frozen=True)
+class Latents:
+    """All that a face is drawn from."""
+
+    ws: Tensor  # [L, D]
+    style_offset: Tensor | None = None  # [S], added to the styles of ws: what was inherited by region
+
+
+@dataclass(frozen=True)
 class Inversion:
     """The latents found for one face, and all that is needed to believe them."""
 
@@ -86,11 +102,16 @@ class Inversion:
     best_step: int = 0
     steps: int = 0  # optimiser updates made
     stopped: str = "budget"  # budget | plateau | target | diverged | interrupted
+    style_offset: Tensor | None = None  # [S]; only of stored children that inherited by region
 
     @property
     def finished(self) -> bool:
         """False when a person interrupted it: such a result is saved but never stored as finished."""
         return self.stopped != "interrupted"
+
+    @property
+    def latents(self) -> Latents:
+        return Latents(self.ws, self.style_offset)
 
 
 @dataclass(frozen=True)
@@ -129,11 +150,24 @@ class Generator(Protocol):
     def mapping(self, z: Tensor) -> Tensor:
         """z [N, z_dim] -> w [N, D]."""
 
-    def synthesis(self, ws: Tensor, noise: Sequence[Tensor] | None = None, resolution: int | None = None) -> Tensor:
+    @property
+    def style_rows(self) -> Tensor:
+        """[S]: the row of ws behind each number of `styles`."""
+
+    def styles(self, ws: Tensor) -> Tensor:
+        """ws [N, L, D] -> [N, S]: StyleSpace, what the affine layers make of ws."""
+
+    def synthesis(
+        self,
+        ws: Tensor,
+        noise: Sequence[Tensor] | None = None,
+        resolution: int | None = None,
+        styles: Tensor | None = None,
+    ) -> Tensor:
         """ws [N, L, D] -> image [N, 3, R, R], about -1..1. `noise`: one map a layer, default: the generator's own.
 
         `resolution`: a smaller picture of the same face, as cheaply as this family can draw it, maybe by approximation;
-        None draws the true one.
+        None draws the true one. `styles` [N, S]: used instead of those of ws.
         """
 
     def statistics(self) -> WStatistics:

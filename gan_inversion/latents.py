@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from .image import write_atomically
-from .interfaces import Inversion, UserError
+from .interfaces import Generator, Inversion, Latents, UserError
 
 
 def describe(component: Any) -> dict[str, Any]:
@@ -44,28 +44,54 @@ def to_json(value: Any) -> bytes:
     return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
 
 
-def save_latents(
-    path: Path, latents: Mapping[str, torch.Tensor], generator_sha256: str, interrupted: bool = False
-) -> None:
-    """Named ws [L, D] in one safetensors file, with the generator they belong to, and whether they were cut short.
+STYLES = ".style_offset"  # ending of a name's second tensor, where it has one
+
+
+def save_latents(path: Path, latents: Mapping[str, Latents], generator_sha256: str, interrupted: bool = False) -> None:
+    """Named latents in one safetensors file, with the generator they belong to, and whether they were cut short.
 
     One metadata entry: safetensors does not keep the order of several, and equal latents are to be equal files.
     """
-    tensors = {name: ws.clone() for name, ws in latents.items()}  # two names may share one inversion
+    tensors = {
+        name: one.ws.detach().cpu().clone() for name, one in latents.items()
+    }  # two names may share one inversion
+    for name, one in latents.items():
+        if one.style_offset is not None:
+            tensors[name + STYLES] = one.style_offset.detach().cpu().clone()
     facts = json.dumps({"generator_sha256": generator_sha256, "interrupted": interrupted}, sort_keys=True)
     write_atomically(path, save(tensors, {"gan_inversion": facts}))
 
 
 def load_latents(path: str | Path, name: str) -> Inversion:
-    """The ws called `name` (or "ws") of a file that `save_latents` wrote. Raises UserError naming the file."""
+    """The latents called `name` (or "ws") of a file that `save_latents` wrote. Raises UserError naming the file."""
+    everything = load_all_latents(path)
+    found = everything.get(name) or everything.get("ws")
+    if found is None:
+        raise UserError(f"{path}: no latents called {name}; it has {', '.join(everything)}.")
+    return found
+
+
+def load_all_latents(path: str | Path) -> dict[str, Inversion]:
+    """All latents of a file that `save_latents` wrote, by name. Raises UserError naming the file."""
     try:
         with safe_open(path, "pt") as file:
-            names = list(file.keys())
             facts = json.loads((file.metadata() or {}).get("gan_inversion", "{}"))
-            found = next((n for n in (name, "ws") if n in names), None)
-            if found is None:
-                raise UserError(f"{path}: no latents called {name}; it has {', '.join(names)}.")
-            stopped = "interrupted" if facts.get("interrupted") else "budget"
-            return Inversion(file.get_tensor(found), facts.get("generator_sha256", ""), stopped=stopped)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"{path}: not a file of stored latents ({error}).") from error
+    stopped = "interrupted" if facts.get("interrupted") else "budget"
+    return {
+        name: Inversion(ws, facts.get("generator_sha256", ""), stopped=stopped, style_offset=tensors.get(name + STYLES))
+        for name, ws in tensors.items()
+        if not name.endswith(STYLES)
+    }
+
+
+@torch.no_grad()
+def draw(generator: Generator, latents: Latents, resolution: int | None = None) -> Tensor:
+    """One face's picture, [1, 3, R, R], on the generator's device."""
+    ws = latents.ws[None].to(generator.device)
+    if latents.style_offset is None:
+        return generator.synthesis(ws, resolution=resolution)
+    styles = generator.styles(ws) + latents.style_offset[None].to(generator.device)
+    return generator.synthesis(ws, resolution=resolution, styles=styles)

@@ -32,7 +32,9 @@ def main(config: DictConfig) -> None:
         inverted, failed = clock("invert", invert_faces, faces, [config.seed] * 2, task, runner, store, bar)
     father, mother = family.both(inverted, failed)
     latents = family.blend(recipes, father, mother, generator)
-    pictures = clock("decode", family.decode, {"father": father.ws, "mother": mother.ws, **latents}, generator)
+    pictures = clock(
+        "decode", family.decode, {"father": father.latents, "mother": mother.latents, **latents}, generator
+    )
     sheet = clock("report", family.report, folder, photos, inverted, recipes, latents, pictures, inverter, job)
     family.save_timings(folder, clock.seconds)
     family.say_goodbye(sheet, inverted)

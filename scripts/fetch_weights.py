@@ -13,7 +13,10 @@ def main(config: DictConfig) -> None:
     if config.list:
         for entry in read_catalogue().values():
             state = "present" if is_present(entry) else "missing"
-            print(f"{entry.name:22} {state:8} {entry.carrier or 'part of this project':24} {entry.source}")
+            print(
+                f"{entry.name:22} {state:8} {entry.carrier or 'part of this project':24} {entry.source}"
+                + (" (optional)" if entry.optional else "")
+            )
             print(f"{'':22} licence: {entry.licence}\n{'':22} sha256:  {entry.sha256}")
         return
     new = fetch(list(config.only), print)

@@ -18,7 +18,7 @@ from gan_inversion.build import build, build_inverter, build_task
 from gan_inversion.checkpoints.trained import save_trained
 from gan_inversion.commands import help_text, quoted
 from gan_inversion.generators.tiny import tiny
-from gan_inversion.interfaces import UserError
+from gan_inversion.interfaces import Latents, UserError
 from gan_inversion.inversion.encoder import ENCODER, Encoder
 from gan_inversion.inversion.inverter import default_inverter
 from gan_inversion.latents import save_latents
@@ -62,7 +62,7 @@ def test_every_option_composes_builds_and_runs(group: str, option: str, tmp_path
     choice = f"{group}=[{option}]" if group == "losses" else f"{group}={option}"
     extra = NEEDED.get((group, option), [])
     if (group, option) == ("start", "inversion"):
-        save_latents(tmp_path / "a.safetensors", {"ws": torch.zeros(8, 16)}, tiny().sha256)
+        save_latents(tmp_path / "a.safetensors", {"ws": Latents(torch.zeros(8, 16))}, tiny().sha256)
         extra = [f"start.path={tmp_path / 'a.safetensors'}"]
     if (group, option) == ("start", "encoder"):
         encoder = Encoder(8, 16, width=8, hidden=8)

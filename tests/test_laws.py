@@ -31,7 +31,7 @@ from tests.test_configs import compose
 
 PACKAGE = ROOT / "gan_inversion"
 ORDER = ["interfaces", "spelling", "image", "latents", "runtime", "checkpoints", "estimators", "losses", "generators",
-         "faces", "spaces", "inversion", "blending", "evaluation", "report", "training", "jobs", "api", "build", "settings",
+         "faces", "spaces", "inversion", "directions", "blending", "evaluation", "report", "training", "jobs", "api", "build", "settings",
          "pipelines", "commands"]  # fmt: skip
 
 

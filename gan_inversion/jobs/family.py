@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..blending.blends import Recipe, make_child
 from ..evaluation.reconstruction import report as with_status
 from ..image import Photo, load_photo, to_uint8
-from ..interfaces import AlignedFace, Aligner, Generator, Inversion, UserError
+from ..interfaces import AlignedFace, Aligner, Generator, Inversion, Latents, UserError
 from ..inversion.inverter import Inverter
-from ..latents import save_latents, to_json
+from ..latents import draw, save_latents, to_json
 from ..losses.prior import p_norm
 from ..report.contact_sheet import ParentRow, contact_sheet
 from ..report.run_folder import RunFolder, provenance, versions
@@ -58,28 +57,28 @@ def both(inverted: Sequence[Inverted], failed: Sequence[Failed]) -> tuple[Invers
 
 def blend(
     recipes: Mapping[int, Recipe], father: Inversion, mother: Inversion, generator: Generator
-) -> dict[str, Tensor]:
-    """Child's name -> ws [L, D]."""
-    return {f"child_{n:02d}": make_child(recipe, father, mother, generator) for n, recipe in recipes.items()}
+) -> dict[str, Latents]:
+    """Child's name -> latents."""
+    return {f"child_{n:02d}": Latents(make_child(recipe, father, mother, generator)) for n, recipe in recipes.items()}
 
 
-def decode(latents: Mapping[str, Tensor], generator: Generator) -> dict[str, np.ndarray]:
+def decode(latents: Mapping[str, Latents], generator: Generator) -> dict[str, np.ndarray]:
     """Name -> uint8 [R, R, 3], one by one, so that a picture does not depend on its neighbours."""
-    with torch.no_grad():
-        return {name: to_uint8(generator.synthesis(ws[None].to(generator.device))) for name, ws in latents.items()}
+    return {name: to_uint8(draw(generator, one)) for name, one in latents.items()}
 
 
 def save_children(
     folder: RunFolder,
     recipes: Mapping[int, Recipe],
-    latents: Mapping[str, Tensor],
+    latents: Mapping[str, Latents],
     pictures: Mapping[str, np.ndarray],
     facts: Mapping[str, Any],
     generator: Generator,
 ) -> dict[str, Any]:
     """Write the PNGs; returns each child's weights and plausibility for the summary."""
     summary = {}
-    for (name, ws), recipe in zip(latents.items(), recipes.values(), strict=True):
+    for (name, child), recipe in zip(latents.items(), recipes.values(), strict=True):
+        ws = child.ws
         plausibility = p_norm(ws[None], generator.statistics()).item()
         summary[name] = {"mother_weights": recipe.weights(len(ws)).tolist(), "p_norm": plausibility}
         folder.synthetic(f"{name}.png", pictures[name], {**facts, "picture": name})
@@ -94,7 +93,7 @@ def facts_of(generator: Generator, parents: Sequence[Inversion]) -> dict[str, An
 def report_children(
     folder: RunFolder,
     recipes: Mapping[int, Recipe],
-    latents: Mapping[str, Tensor],
+    latents: Mapping[str, Latents],
     pictures: Mapping[str, np.ndarray],
     generator: Generator,
     parents: Sequence[Inversion],
@@ -112,7 +111,7 @@ def report(
     photos: Mapping[str, Photo],
     inverted: Sequence[Inverted],
     recipes: Mapping[int, Recipe],
-    latents: Mapping[str, Tensor],
+    latents: Mapping[str, Latents],
     pictures: Mapping[str, np.ndarray],
     inverter: Inverter,
     settings: Mapping[str, Any],
@@ -147,7 +146,7 @@ def report(
     footer += " - INTERRUPTED" if interrupted else ""
     sheet = contact_sheet(rows, captions, footer)
     path = folder.synthetic("contact_sheet.png", sheet, {**facts, "picture": "contact sheet"})
-    own = {item.face.name: item.inversion.ws for item in inverted}
+    own = {item.face.name: item.inversion.latents for item in inverted}
     save_latents(folder.path("latents.safetensors"), {**own, **latents}, generator.sha256, interrupted)
     document = {
         **facts,

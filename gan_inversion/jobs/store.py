@@ -65,7 +65,7 @@ class Store:
         data_path, json_path = self._paths(key)
         data = save({"ws": record.inversion.ws.contiguous()})
         fields = asdict(replace(record.inversion, ws=torch.empty(0)))
-        del fields["ws"]
+        del fields["ws"], fields["style_offset"]  # an inversion has none
         write_atomically(data_path, data)
         write_atomically(json_path.with_suffix(".timings.json"), to_json({"seconds": record.seconds}))
         write_atomically(json_path, to_json({**fields, "metrics": dict(record.metrics), "sha256": hash_of(data)}))

@@ -9,7 +9,7 @@ import torch
 
 from gan_inversion.generators.tiny import Tiny
 from gan_inversion.image import to_tensor
-from gan_inversion.interfaces import UserError
+from gan_inversion.interfaces import Latents, UserError
 from gan_inversion.inversion.starts import BestOf, FromInversion, Mean
 from gan_inversion.latents import save_latents
 from tests.conftest import drawn, make_inverter
@@ -49,12 +49,12 @@ def test_from_inversion_goes_on_from_stored_latents(generator: Tiny, tmp_path: P
     face = drawn(generator, 1, "father")
     (first,) = make_inverter(generator)([face], [0])
     path = tmp_path / "latents.safetensors"
-    save_latents(path, {"father": first.ws, "mother": first.ws * 0}, generator.sha256)
+    save_latents(path, {"father": first.latents, "mother": Latents(first.ws * 0)}, generator.sha256)
     inverter = make_inverter(generator, start=FromInversion(str(path)), steps=0)
     (second,) = inverter([face], [0])
     assert torch.equal(second.ws, first.ws)
     key = inverter.key(face, 0)
-    save_latents(path, {"father": first.ws + 0.1}, generator.sha256)
+    save_latents(path, {"father": Latents(first.ws + 0.1)}, generator.sha256)
     assert make_inverter(generator, start=FromInversion(str(path)), steps=0).key(face, 0) != key
 
 
@@ -63,9 +63,9 @@ def test_from_inversion_names_its_file(generator: Tiny, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nothing: not a file of stored latents"):
         FromInversion("nothing")(generator, target, "father", 0)
     path = tmp_path / "a.safetensors"
-    save_latents(path, {"ws": torch.zeros(8, 16)}, "f" * 64)
+    save_latents(path, {"ws": Latents(torch.zeros(8, 16))}, "f" * 64)
     with pytest.raises(UserError, match="belong to another generator"):
         FromInversion(str(path))(generator, target, "father", 0)
-    save_latents(path, {"child": torch.zeros(8, 16)}, generator.sha256)
+    save_latents(path, {"child": Latents(torch.zeros(8, 16))}, generator.sha256)
     with pytest.raises(UserError, match="no latents called father; it has child"):
         FromInversion(str(path))(generator, target, "father", 0)

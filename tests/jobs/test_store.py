@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gan_inversion.generators.tiny import Tiny
-from gan_inversion.interfaces import Inversion, UserError
+from gan_inversion.interfaces import Inversion, Latents, UserError
 from gan_inversion.jobs.store import Record, Store
 from gan_inversion.latents import load_latents, save_latents, to_json
 from tests.conftest import drawn, make_inverter
@@ -86,10 +86,10 @@ def test_interrupted_results_and_no_store(tmp_path: Path, record: Record) -> Non
 
 def test_latents_by_name(tmp_path: Path) -> None:
     path = tmp_path / "latents.safetensors"
-    save_latents(path, {"father": torch.ones(2, 2), "child_00": torch.zeros(2, 2)}, "g" * 64)
+    save_latents(path, {"father": Latents(torch.ones(2, 2)), "child_00": Latents(torch.zeros(2, 2))}, "g" * 64)
     found = load_latents(path, "father")
     assert found == Inversion(found.ws, "g" * 64)
-    save_latents(tmp_path / "half.safetensors", {"ws": torch.ones(2, 2)}, "g" * 64, interrupted=True)
+    save_latents(tmp_path / "half.safetensors", {"ws": Latents(torch.ones(2, 2))}, "g" * 64, interrupted=True)
     assert not load_latents(tmp_path / "half.safetensors", "father").finished
     assert found.ws.tolist() == [[1, 1], [1, 1]]
     with pytest.raises(UserError, match="no latents called mother; it has child_00, father"):

@@ -1,0 +1,55 @@
+"""Cydral's age and gender classifiers for dlib (CC0), run by OpenCV: what steers a child's age and gender.
+
+Both were trained on dlib's chips. Each face is read twice, mirrored the second time, and by itself, so that its labels
+do not depend on its neighbours.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..checkpoints.catalogue import checked_path
+from ..interfaces import FaceLabels
+from .chips import chip
+from .identity import MEAN
+
+AGES = np.array([0.25, *range(1, 81)])  # years; what its 81 classes stand for
+
+
+class AgeGender:
+    """FFHQ crop -> age (expected value over the classes) and probability of a male face."""
+
+    def __init__(self) -> None:
+        self.age: Any = cv2.dnn.readNetFromONNX(str(checked_path("age_estimator")))
+        self.gender: Any = cv2.dnn.readNetFromONNX(str(checked_path("gender_estimator")))
+
+    def label(self, image: Tensor) -> list[FaceLabels]:
+        """[N, 3, R, R] in [-1, 1] -> one entry a picture."""
+        return [self._one(face[None]) for face in image.detach().cpu()]
+
+    def _one(self, face: Tensor) -> FaceLabels:
+        both = torch.cat([face, face.flip(3)])
+        ages, male = _run(self.age, both, 64) @ AGES, _run(self.gender, both, 32)[:, 1]
+        return FaceLabels(float(ages.mean()), float(male.mean()))
+
+
+def _run(network: Any, faces: Tensor, size: int) -> np.ndarray:
+    mean = torch.tensor(MEAN)[:, None, None]
+    chips = ((chip(faces, size) - mean) / 256).numpy()
+    rows = []
+    for one in chips:
+        network.setInput(np.ascontiguousarray(one[None]))
+        rows.append(network.forward()[0])
+    return np.stack(rows)
+
+
+@cache
+def age_gender() -> AgeGender:
+    """One pair of networks in a process. Raises UserError, saying what to run, when they were not fetched."""
+    return AgeGender()
