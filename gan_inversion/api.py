@@ -7,15 +7,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from .blending.blends import Blend, Recipe, make_child
+from .blending.blends import Blend, Recipe, check_parents
 from .faces.aligner import FFHQ
 from .generators.mobile_stylegan import ffhq
 from .image import load_photo, save_synthetic, to_uint8
-from .interfaces import AlignedFace, Generator, Inversion, OnStep
+from .interfaces import AlignedFace, Generator, Inversion, Latents, OnStep
 from .inversion.inverter import default_inverter
+from .latents import draw
 from .report.progress import InversionBar
 from .report.run_folder import provenance
 
@@ -58,9 +58,8 @@ def blend(
     generator: Generator, father: Inversion, mother: Inversion, weight: float = 0.5, recipe: Recipe | None = None
 ) -> Tensor:
     """The child's picture, [1, 3, R, R]. `recipe` (any of `blending.blends`) replaces the even blend at `weight`."""
-    ws = make_child(recipe or Blend(weight), father, mother, generator)
-    with torch.no_grad():
-        return generator.synthesis(ws[None].to(generator.device))
+    check_parents(father, mother, generator)
+    return draw(generator, Latents((recipe or Blend(weight))(father.ws, mother.ws, generator)))
 
 
 def save(image: Tensor, path: str | Path, generator: Generator | None = None) -> None:

@@ -16,7 +16,9 @@ from collections.abc import Mapping
 from functools import lru_cache, partial
 from typing import Any
 
-from .interfaces import UserError
+from .blending.conception import Conception, prepare
+from .blending.inheritance import children
+from .interfaces import Generator, UserError
 from .inversion.inverter import Inverter
 from .jobs.inversions import Task
 from .spelling import suggestion
@@ -67,6 +69,8 @@ def _check(value: Any, hint: Any, where: str) -> Any:
         inner = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
         if len(inner) == len(value):
             return tuple(_check(v, t, f"{where}[{i}]") for i, (v, t) in enumerate(zip(value, inner, strict=True)))
+    elif origin is dict and isinstance(value, Mapping):
+        return {str(k): _check(v, arguments[1], f"{where}.{k}") for k, v in value.items()}
     elif hint is type(None) and value is None:
         return None
     elif hint is float and isinstance(value, int) and not isinstance(value, bool):
@@ -101,6 +105,14 @@ def build_task(config: Mapping[str, Any]) -> Task:
     parts = {key: config[key] for key in ("generator", "device", "space", "start", "losses", "inversion")}
     make = partial(_inverter_from_json, json.dumps(parts, sort_keys=True))
     return Task(make, tuple(config["metrics"]), config["trace"])
+
+
+def build_conception(config: Mapping[str, Any], generator: Generator) -> Conception:
+    """The nodes blend, inherit and child of a config, and its seed, siblings and diversity, as one object."""
+    base = build(config["blend"], "blend")
+    keys = (config["siblings"], config["siblings_only"], config["seed"], config["diversity"])
+    recipes = children(base, *keys, generator.num_ws)
+    return prepare(recipes, build(config["inherit"], "inherit"), build(config["child"], "child"), generator)
 
 
 def with_size(aligner: Any, resolution: int) -> Any:

@@ -54,8 +54,11 @@ class Family(Inverting):
     father_face: int | None = None
     mother_face: int | None = None
     blend: dict[str, Any] = MISSING
-    siblings: int = 0
+    inherit: dict[str, Any] = MISSING
+    child: dict[str, Any] = MISSING
+    siblings: int = 1
     siblings_only: list[int] | None = None
+    diversity: float = 1.0
 
 
 @dataclass
@@ -69,8 +72,42 @@ class BlendStored(Common):
     father: str = MISSING
     mother: str = MISSING
     blend: dict[str, Any] = MISSING
-    siblings: int = 0
+    inherit: dict[str, Any] = MISSING
+    child: dict[str, Any] = MISSING
+    siblings: int = 1
     siblings_only: list[int] | None = None
+    diversity: float = 1.0
+
+
+@dataclass
+class Atlas(Common):
+    latents: list[str] = MISSING
+    samples: int = 1
+    method: str = MISSING
+    dimensions: int = MISSING
+    thumbnail: int = MISSING
+    neighbours: int = MISSING
+    identity: bool = MISSING
+
+
+@dataclass
+class Interpolate:
+    """Like `Common`, but nothing here is drawn at random: no seed."""
+
+    output_dir: str = MISSING
+    overwrite: bool = False
+    device: str = "cpu"
+    threads: int | None = None
+    generator: dict[str, Any] = MISSING
+    latents: list[str] = MISSING
+    path: str = MISSING
+    frames: int = MISSING
+    fps: int = MISSING
+    size: int = MISSING
+    easing: str = MISSING
+    loop: bool = MISSING
+    equal_speed: bool = MISSING
+    probes: int = MISSING
 
 
 @dataclass
@@ -130,6 +167,34 @@ class Benchmark:
 
 
 @dataclass
+class FindDirections:
+    output_dir: str = MISSING
+    method: str = "labels"
+    count: int = 1
+    samples: int = 1
+    held_out: int = 1
+    identity_weight: float = MISSING
+    judge: bool = True
+    seed: int = 0
+    device: str = "cpu"
+    threads: int | None = None
+    generator: dict[str, Any] = MISSING
+
+
+@dataclass
+class FindRegions:
+    output_dir: str = MISSING
+    samples: int = 1
+    faces: int = 1
+    couples: int = 1
+    contrast: float = MISSING
+    seed: int = 0
+    device: str = "cpu"
+    threads: int | None = None
+    generator: dict[str, Any] = MISSING
+
+
+@dataclass
 class EvaluateAlignment:
     faces: int = 60
     seed: int = 1
@@ -142,19 +207,34 @@ SCHEMAS = {
     "family": Family,
     "invert": Invert,
     "blend": BlendStored,
+    "atlas": Atlas,
+    "interpolate": Interpolate,
     "fetch_weights": Fetch,
     "demo_photos": DemoPhotos,
     "evaluate_alignment": EvaluateAlignment,
     "encode": Invert,
     "benchmark": Benchmark,
+    "find_directions": FindDirections,
+    "find_regions": FindRegions,
     "train_preview_heads": TrainPreviewHeads,
     "train_encoder": TrainEncoder,
 }
 
 
-LEAST = {"seed": 0, "trace": 0, "siblings": 0, "drawn": 0, "points": 0} | dict.fromkeys(
-    ("threads", "faces", "samples", "held_out", "steps", "batch", "checkpoint_every"), 1
-)
+LEAST = {
+    "seed": 0,
+    "trace": 0,
+    "siblings": 1,
+    "diversity": 0,
+    "drawn": 0,
+    "points": 0,
+    "neighbours": 0,
+    "frames": 2,
+    "fps": 1,
+    "size": 32,
+    "probes": 2,
+    "thumbnail": 16,
+} | dict.fromkeys(("threads", "faces", "samples", "held_out", "steps", "batch", "checkpoint_every"), 1)
 
 
 def checked(config: DictConfig, name: str) -> None:

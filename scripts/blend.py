@@ -7,25 +7,23 @@ from gan_inversion.commands import script
 
 @script("blend")
 def main(config: DictConfig) -> None:
-    from gan_inversion.blending.blends import children
-    from gan_inversion.build import build
+    from gan_inversion.build import build, build_conception
     from gan_inversion.jobs import family
     from gan_inversion.latents import hash_of_ws, load_latents
+    from gan_inversion.report.progress import bar_of
     from gan_inversion.report.run_folder import open_folder
     from gan_inversion.settings import hydra_files, job_of, plain
 
     values = plain(config)
-    base = build(values["blend"], "blend")
     father, mother = load_latents(config.father, "father"), load_latents(config.mother, "mother")
     generator = build({**values["generator"], "device": config.device}, "generator")
-    recipes = children(base, config.siblings, values["siblings_only"], config.seed, generator.num_ws)
-    latents = family.blend(recipes, father, mother, generator)
+    children = build_conception(values, generator)(father, mother, generator, bar_of("children", "child"))
 
     job = job_of(values) | {"father_sha256": hash_of_ws(father.ws), "mother_sha256": hash_of_ws(mother.ws)}
     inputs = (config.father, config.mother)
     folder = open_folder(config.output_dir, job, hydra_files(config), config.overwrite, inputs)
-    pictures = family.decode(latents, generator)
-    family.report_children(folder, recipes, latents, pictures, generator, (father, mother), job)
+    pictures = family.decode({name: child.latents for name, child in children.items()}, generator)
+    family.report_children(folder, children, pictures, generator, (father, mother), job)
     print(f"children: {folder.root}")
 
 

@@ -7,20 +7,19 @@ from gan_inversion.commands import script
 
 @script("family")
 def main(config: DictConfig) -> None:
-    from gan_inversion.blending.blends import children
-    from gan_inversion.build import build, build_task, with_size
+    from gan_inversion.build import build, build_conception, build_task, with_size
     from gan_inversion.jobs import family
     from gan_inversion.jobs.inversions import invert_faces
-    from gan_inversion.report.progress import InversionBar
+    from gan_inversion.report.progress import InversionBar, bar_of
     from gan_inversion.report.run_folder import Clock, open_folder
     from gan_inversion.settings import hydra_files, job_of, plain
 
     values, clock = plain(config), Clock()
-    task, base = build_task(values), build(values["blend"], "blend")
+    task = build_task(values)
     runner, store = build(values["runner"], "runner"), build(values["store"], "store")
     inverter = clock("load", task.make_inverter)
     generator = inverter.generator
-    recipes = children(base, config.siblings, values["siblings_only"], config.seed, generator.num_ws)
+    conceive = build_conception(values, generator)
 
     paths = {role: values[role] for role in ("father", "mother")}
     photos = clock("load", family.load, paths)
@@ -31,11 +30,10 @@ def main(config: DictConfig) -> None:
     with InversionBar(len(faces), inverter.optimiser.steps) as bar:
         inverted, failed = clock("invert", invert_faces, faces, [config.seed] * 2, task, runner, store, bar)
     father, mother = family.both(inverted, failed)
-    latents = family.blend(recipes, father, mother, generator)
-    pictures = clock(
-        "decode", family.decode, {"father": father.latents, "mother": mother.latents, **latents}, generator
-    )
-    sheet = clock("report", family.report, folder, photos, inverted, recipes, latents, pictures, inverter, job)
+    children = clock("blend", conceive, father, mother, generator, bar_of("children", "child"))
+    drawn = {"father": father.latents, "mother": mother.latents, **{name: c.latents for name, c in children.items()}}
+    pictures = clock("decode", family.decode, drawn, generator)
+    sheet = clock("report", family.report, folder, photos, inverted, children, pictures, inverter, job)
     family.save_timings(folder, clock.seconds)
     family.say_goodbye(sheet, inverted)
 

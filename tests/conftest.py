@@ -68,6 +68,7 @@ TINY = [
     "inversion.steps=3",
     "threads=1",
 ]
+CHILD = ["inherit.path=null", "child.age=null", "child.gender=null"]  # what a generator without directions needs
 
 
 @pytest.fixture

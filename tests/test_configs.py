@@ -23,7 +23,7 @@ from gan_inversion.inversion.encoder import ENCODER, Encoder
 from gan_inversion.inversion.inverter import default_inverter
 from gan_inversion.latents import save_latents
 from gan_inversion.settings import CONFIGS, SCHEMAS
-from tests.conftest import TINY, Ran, drawn
+from tests.conftest import CHILD, TINY, Ran, drawn
 
 GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir())
 OPTIONS = [(path.parent.name, path.stem) for path in sorted(CONFIGS.glob("*/*.yaml"))]
@@ -75,7 +75,7 @@ def test_every_option_composes_builds_and_runs(group: str, option: str, tmp_path
     base = [line for line in TINY if not (line.startswith(group) or (group == "losses" and line.startswith("losses")))]
     values = compose(*base, choice, *extra) if group != "start" else tiny_config(choice, *extra)
     assert build_task(values)
-    for node in ("aligner", "blend", "store", "runner"):
+    for node in ("aligner", "blend", "inherit", "child", "store", "runner"):
         build(values[node], node)
     ws = invert(values)
     assert ws.shape == (8, 16)
@@ -195,7 +195,7 @@ def test_a_weight_for_a_loss_that_is_not_used_is_an_error(run: Callable[..., Ran
 )
 def test_mistakes_on_the_command_line(run: Callable[..., Ran], argument: str, code: int, message: str) -> None:
     arguments = [] if argument.startswith("father=") else ["father=a.jpg"]
-    done = run("family", *arguments, "mother=b.jpg", *TINY, argument, code=code)
+    done = run("family", *arguments, "mother=b.jpg", *TINY, *CHILD, argument, code=code)
     assert message in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -231,6 +231,9 @@ TESTED_ELSEWHERE = {  # keys whose effect another test shows
     "generator.preview_heads", "inversion.keep", "inversion.min_improvement", "losses.ms_ssim.weight", "losses.ms_ssim.size",
     "losses.p_norm.weight", "losses.lpips.weight", "losses.lpips.backbone", "losses.lpips.sizes",
     "losses.lpips.size_weights",
+    "diversity", "blend.power", "inherit.eyes", "inherit.nose", "inherit.mouth", "inherit.face_shape", "inherit.hair",
+    "inherit.path", "child.age", "child.gender", "child.ages", "child.directions", "child.tolerance", "child.certainty",
+    "child.bound", "child.steps",  # blending/test_inheritance.py, blending/test_steering.py
 }  # fmt: skip
 
 
@@ -265,7 +268,13 @@ def test_bad_values_are_named_before_any_work(
     run: Callable[..., Ran], couple: tuple[Path, Path], change: str, message: str
 ) -> None:
     done = run(
-        "family", f"father={couple[0]}", f"mother={couple[1]}", *TINY, change, code=2 if change == "metrics=mse" else 1
+        "family",
+        f"father={couple[0]}",
+        f"mother={couple[1]}",
+        *TINY,
+        *CHILD,
+        change,
+        code=2 if change == "metrics=mse" else 1,
     )
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -276,7 +285,7 @@ def test_bad_values_are_named_before_any_work(
 )
 def test_file_names_as_people_write_them(run: Callable[..., Ran], couple: tuple[Path, Path], name: str) -> None:
     path = couple[0].rename(couple[0].with_name(name))
-    run("family", f"father={path}", f"mother={couple[1]}", *TINY, "inversion.steps=0", "output_dir=out")
+    run("family", f"father={path}", f"mother={couple[1]}", *TINY, *CHILD, "inversion.steps=0", "output_dir=out")
 
 
 def test_quotes_only_where_needed() -> None:

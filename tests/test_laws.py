@@ -31,8 +31,8 @@ from tests.test_configs import compose
 
 PACKAGE = ROOT / "gan_inversion"
 ORDER = ["interfaces", "spelling", "image", "latents", "runtime", "checkpoints", "estimators", "losses", "generators",
-         "faces", "spaces", "inversion", "directions", "blending", "evaluation", "report", "training", "jobs", "api", "build", "settings",
-         "pipelines", "commands"]  # fmt: skip
+         "faces", "spaces", "inversion", "directions", "blending", "evaluation", "report", "training", "jobs", "api",
+         "build", "settings", "pipelines", "commands"]  # fmt: skip
 
 
 def imports_of(path: Path) -> set[str]:

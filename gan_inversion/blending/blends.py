@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +18,15 @@ MIDDLE, FINE = (
     8,
 )  # first rows of the middle and fine styles, by the convention of StyleGAN (Karras 2019, section 3.1)
 PARENTS = {"father": 0.0, "mother": 1.0}
+
+
+def weight_of(value: str | float, where: str) -> float:
+    """father, mother or a number -> weight of the mother. Raises UserError naming `where` it was said."""
+    if isinstance(value, str):
+        if value not in PARENTS:
+            raise UserError(f"{where}: {value!r} is neither father, nor mother, nor a number.")
+        return PARENTS[value]
+    return float(value)
 
 
 class Recipe:
@@ -55,7 +63,7 @@ class Blend(Recipe):
     the straight line in P."""
 
     weight: float = 0.5
-    path: str = "lerp"
+    path: str = "p_lerp"
 
     def weights(self, num_ws: int) -> Tensor:
         return torch.full((num_ws,), float(self.weight))
@@ -73,6 +81,17 @@ class PerLayer(Recipe):
 
 
 @dataclass(frozen=True)
+class Ramp(Recipe):
+    """BabyGAN's layer ramp: row k of L takes (k / L) ** power of the mother, so coarse features are the father's."""
+
+    power: float = 1.0
+    path: str = "lerp"
+
+    def weights(self, num_ws: int) -> Tensor:
+        return (torch.arange(num_ws) / num_ws) ** float(self.power)
+
+
+@dataclass(frozen=True)
 class Crossover(Recipe):
     """Coarse rows (pose, shape of head), middle (features) and fine (colour, texture) each from a parent, or a weight."""
 
@@ -82,59 +101,16 @@ class Crossover(Recipe):
     path: str = "lerp"
 
     def weights(self, num_ws: int) -> Tensor:
-        values = [PARENTS.get(v, v) if isinstance(v, str) else v for v in (self.coarse, self.middle, self.fine)]
-        for value in values:
-            if not isinstance(value, (int, float)):
-                raise UserError(f"blend: {value!r} is neither father, nor mother, nor a number.")
-        rows = torch.full((num_ws,), float(values[2]))
-        rows[:FINE], rows[:MIDDLE] = float(values[1]), float(values[0])
+        rows = torch.full((num_ws,), weight_of(self.fine, "blend.fine"))
+        rows[:FINE], rows[:MIDDLE] = weight_of(self.middle, "blend.middle"), weight_of(self.coarse, "blend.coarse")
         return rows
 
 
-@dataclass(frozen=True)
-class Sibling(Recipe):
-    """One of many children: each row's weight is drawn around the base's own, seeded by (seed, index) alone.
-
-    Beta(2w, 2 - 2w): mean w, uniform where w is one half, and certain where w is 0 or 1 or beyond.
-    """
-
-    base: Recipe
-    seed: int = 0
-    index: int = 0
-
-    @property
-    def path(self) -> str:  # type: ignore[override]
-        return self.base.path
-
-    def weights(self, num_ws: int) -> Tensor:
-        means = self.base.weights(num_ws).double().numpy()
-        random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, self.index])))
-        certain = (means <= 0) | (means >= 1)
-        inner = np.where(certain, 0.5, means)
-        return torch.from_numpy(np.where(certain, means, random.beta(2 * inner, 2 - 2 * inner))).float()
-
-
-def children(base: Recipe, siblings: int, only: list[int] | None, seed: int, num_ws: int) -> dict[int, Recipe]:
-    """Number of each child -> its recipe, checked. Without siblings: child 0, by `base` itself.
-
-    `only` replays some: a sibling is the same whoever is drawn beside it.
-    """
-    base.check(num_ws)
-    if siblings < 0 or seed < 0:
-        raise UserError("siblings and seed must not be negative.")
-    if only is None:
-        return {n: Sibling(base, seed, n) for n in range(siblings)} if siblings else {0: base}
-    if not only or any(n < 0 or (siblings and n >= siblings) for n in only):
-        raise UserError(f"siblings_only={only}: numbers from 0{f' to {siblings - 1}' if siblings else ''} are needed.")
-    return {n: Sibling(base, seed, n) for n in only}
-
-
-def make_child(recipe: Recipe, father: Inversion, mother: Inversion, generator: Generator) -> Tensor:
-    """ws [L, D] of the child. Raises UserError if the parents belong to different generators, or not to this one."""
+def check_parents(father: Inversion, mother: Inversion, generator: Generator) -> None:
+    """Raises UserError if the parents belong to different generators, or not to this one."""
     for parent, inversion in (("father", father), ("mother", mother)):
         if inversion.generator_sha256 != generator.sha256:
             raise UserError(
                 f"the {parent}'s latents belong to another generator ({inversion.generator_sha256[:12]}, not "
                 f"{generator.sha256[:12]}): latents of different generators cannot be blended. Invert both with the same."
             )
-    return recipe(father.ws, mother.ws, generator)

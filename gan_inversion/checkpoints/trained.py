@@ -26,20 +26,25 @@ class Trained:
 
 
 def save_trained(path: Path, kind: str, module: nn.Module, generator: Generator, facts: Mapping[str, Any]) -> None:
-    """Parameters as float16, buffers as they are; the header says what it is, of which generator, and how it was made."""
+    """Parameters as float16, buffers as they are."""
     parameters = dict(module.named_parameters())
-    tensors = {
-        name: (tensor.half() if name in parameters else tensor).detach().cpu().contiguous()
-        for name, tensor in module.state_dict().items()
-    }
+    tensors = {name: tensor.half() if name in parameters else tensor for name, tensor in module.state_dict().items()}
+    save_tensors(path, kind, tensors, generator, facts)
+
+
+def save_tensors(
+    path: Path, kind: str, tensors: Mapping[str, Tensor], generator: Generator, facts: Mapping[str, Any]
+) -> None:
+    """Tensors as they are; the header says what they are, of which generator, and how they were made."""
     header = {
         "kind": kind,
         "generator_sha256": generator.sha256,
         "licence": f"derived from the generator: {generator.licence}",
         "facts": dict(facts),
     }
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # One entry: safetensors does not keep the order of several, and equal trainings must give equal files.
-    write_atomically(path, save(tensors, {"gan_inversion": json.dumps(header, sort_keys=True)}))
+    write_atomically(path, save(contiguous, {"gan_inversion": json.dumps(header, sort_keys=True)}))
 
 
 def load_trained(name: str, kind: str, generator: Generator) -> Trained:

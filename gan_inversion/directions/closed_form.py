@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -15,8 +17,8 @@ def pca(generator: Generator, count: int) -> Tensor:
     return (statistics.w_axes * statistics.w_std).T.flip(0)[:count].contiguous()
 
 
-def sefa(generator: Generator, count: int, rows: tuple[int, ...] = ()) -> Tensor:
-    """[count, D], unit length: what changes the styles of `rows` (empty: all) most, largest first (SeFa, Shen 2021,
+def sefa(generator: Generator, count: int) -> Tensor:
+    """[count, D], unit length: what changes the styles most, largest first (SeFa, Shen 2021,
     arXiv 2007.06600).
 
     The eigenvectors of A^T A, where A maps w to the styles; A is read off `generator.styles`, which is affine. Layers are
@@ -28,8 +30,11 @@ def sefa(generator: Generator, count: int, rows: tuple[int, ...] = ()) -> Tensor
         styles = generator.styles(ws).double().cpu()
     slopes = styles[1:] - styles[:1]  # [D, S]
     layers = generator.style_rows
-    chosen = [slopes[:, layers == row] for row in (rows or tuple(range(generator.num_ws)))]
+    chosen = [slopes[:, layers == row] for row in range(generator.num_ws)]
     scaled = torch.cat([part / part.square().sum().sqrt() for part in chosen], 1)
     vectors = torch.linalg.eigh(scaled @ scaled.T)[1].T.flip(0)
     signs = vectors.gather(1, vectors.abs().argmax(1, keepdim=True)).sign()  # an eigenvector has none of its own
     return (vectors * signs)[:count].float().contiguous()
+
+
+CLOSED_FORM: dict[str, Callable[[Generator, int], Tensor]] = {"sefa": sefa, "pca": pca}

@@ -1,8 +1,8 @@
-"""Directions in W from labelled samples: ways to change one label and leave the others, and the identity, alone.
+"""Directions from labelled samples: ways to change one label and leave the others, and the identity, alone.
 
-Labels and an identity embedding are regressed on whitened W (ridge). A direction is then the shortest step, whitened, that
+Labels and an identity embedding are regressed on whitened P (ridge). A direction is then the shortest step, whitened, that
 changes its own label's prediction by one standard deviation and the other labels' not at all, where a step is the longer
-the more of the embedding it changes: `M = I + weight R R^T`, `M^-1 B (B^T M^-1 B)^-1`. A short step in whitened W is one
+the more of the embedding it changes: `M = I + weight R R^T`, `M^-1 B (B^T M^-1 B)^-1`. A short step in whitened P is one
 that the population itself makes often, so the face stays plausible; published directions are normals of a classifier.
 """
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..interfaces import WStatistics
+from .plausible import unwhiten_steps, whiten
 
 RIDGE = tuple(10.0**k for k in (1, 1.5, 2, 2.5, 3, 3.5, 4))
 FOLDS = 5
@@ -21,24 +22,10 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class Fit:
-    vectors: Tensor  # [K, D] in W; a step of 1 changes the label's prediction by one standard deviation
+    vectors: Tensor  # [K, D] in P; a step of 1 changes the label's prediction by one standard deviation
     deviations: Tensor  # [K], of the labels: what a step of 1 is meant to change
     correlation: Tensor  # [K], between label and prediction on folds that were held out
     ridge: float
-
-
-def whiten(w: Tensor, statistics: WStatistics) -> Tensor:
-    """w [N, D] -> [N, D] with mean 0 and covariance I over the population; float64."""
-    return (w.double() - statistics.mean.double()) @ statistics.w_axes.double() / _std(statistics)
-
-
-def unwhiten(steps: Tensor, statistics: WStatistics) -> Tensor:
-    """Whitened steps [K, D] -> steps in W [K, D]."""
-    return (steps * _std(statistics)) @ statistics.w_axes.double().T
-
-
-def _std(statistics: WStatistics) -> Tensor:
-    return statistics.w_std.double().clamp_min(1e-6)
 
 
 def fit(w: Tensor, labels: Tensor, identity: Tensor, statistics: WStatistics, identity_weight: float) -> Fit:
@@ -56,7 +43,7 @@ def fit(w: Tensor, labels: Tensor, identity: Tensor, statistics: WStatistics, id
     metric = torch.eye(len(b), dtype=b.dtype) + identity_weight * r @ r.T
     steps = torch.linalg.solve(metric, b)
     steps = steps @ torch.linalg.inv(b.T @ steps)  # [D, K]
-    return Fit(unwhiten(steps.T, statistics).float(), labels.double().std(0), scores[best], RIDGE[best])
+    return Fit(unwhiten_steps(steps.T, statistics).float(), labels.double().std(0), scores[best], RIDGE[best])
 
 
 def _standard(values: Tensor) -> Tensor:

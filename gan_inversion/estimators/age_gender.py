@@ -1,7 +1,7 @@
 """Cydral's age and gender classifiers for dlib (CC0), run by OpenCV: what steers a child's age and gender.
 
-Both were trained on dlib's chips. Each face is read twice, mirrored the second time, and by itself, so that its labels
-do not depend on its neighbours.
+Both were trained on dlib's chips. Each face is read by itself, so that its labels do not depend on its neighbours, and in
+six views (three sizes, each also mirrored), because what steers by one view finds faces that deceive that view.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ..interfaces import FaceLabels
 from .chips import chip
 from .identity import MEAN
 
+SCALES = (0.93, 1.0, 1.08)  # of the chip
 AGES = np.array([0.25, *range(1, 81)])  # years; what its 81 classes stand for
 
 
@@ -34,17 +35,18 @@ class AgeGender:
         return [self._one(face[None]) for face in image.detach().cpu()]
 
     def _one(self, face: Tensor) -> FaceLabels:
-        both = torch.cat([face, face.flip(3)])
-        ages, male = _run(self.age, both, 64) @ AGES, _run(self.gender, both, 32)[:, 1]
+        ages, male = _run(self.age, face, 64) @ AGES, _run(self.gender, face, 32)[:, 1]
         return FaceLabels(float(ages.mean()), float(male.mean()))
 
 
-def _run(network: Any, faces: Tensor, size: int) -> np.ndarray:
+def _run(network: Any, face: Tensor, size: int) -> np.ndarray:
+    """[6, classes]: probabilities in each view of one face [1, 3, R, R]."""
     mean = torch.tensor(MEAN)[:, None, None]
-    chips = ((chip(faces, size) - mean) / 256).numpy()
+    chips = torch.cat([chip(face, size, scale=scale) for scale in SCALES])
+    views = (torch.cat([chips, chips.flip(3)]) - mean) / 256
     rows = []
-    for one in chips:
-        network.setInput(np.ascontiguousarray(one[None]))
+    for view in views.numpy():
+        network.setInput(np.ascontiguousarray(view[None]))
         rows.append(network.forward()[0])
     return np.stack(rows)
 

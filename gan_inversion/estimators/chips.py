@@ -13,9 +13,9 @@ CENTRE = (0.503, 0.605)  # x, y; shares of the FFHQ crop's side; medians over th
 SIDES = {0.25: 0.696, 0.30: 0.742}  # dlib's padding -> side of the chip
 
 
-def chip(image: Tensor, size: int, padding: float = 0.25) -> Tensor:
-    """image [N, 3, R, R] in [-1, 1] (raw output is clamped) -> [N, 3, size, size], RGB 0..255."""
-    resolution, half = image.shape[-1], SIDES[padding] / 2
+def chip(image: Tensor, size: int, padding: float = 0.25, scale: float = 1.0) -> Tensor:
+    """image [N, 3, R, R] in [-1, 1] (raw output is clamped) -> [N, 3, size, size], RGB 0..255. scale: of the square."""
+    resolution, half = image.shape[-1], SIDES[padding] / 2 * scale
     left, top = (round((c - half) * resolution) for c in CENTRE)
     side = round(2 * half * resolution)
     part = image[:, :, top : top + side, left : left + side].clamp(-1, 1)

@@ -170,7 +170,7 @@ class MobileStyleGAN(nn.Module):
         return w
 
     def styles(self, ws: Tensor) -> Tensor:
-        """ws [N, 16, 512] -> [N, S]: the factors of all layers, in order, by channel (StyleSpace, Wu 2021, arXiv 2011.12799)."""
+        """ws [N, 16, 512] -> [N, S]: the factors of all channels, layer by layer (StyleSpace, Wu 2021, arXiv 2011.12799)."""
         return torch.cat([layer(ws[:, row]) for row, layer in self._affines()], 1)
 
     def _affines(self) -> list[tuple[int, Style]]:

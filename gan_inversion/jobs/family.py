@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..blending.blends import Recipe, make_child
+from ..blending.conception import Child
 from ..evaluation.reconstruction import report as with_status
 from ..image import Photo, load_photo, to_uint8
 from ..interfaces import AlignedFace, Aligner, Generator, Inversion, Latents, UserError
@@ -55,13 +55,6 @@ def both(inverted: Sequence[Inverted], failed: Sequence[Failed]) -> tuple[Invers
     return inverted[0].inversion, inverted[1].inversion
 
 
-def blend(
-    recipes: Mapping[int, Recipe], father: Inversion, mother: Inversion, generator: Generator
-) -> dict[str, Latents]:
-    """Child's name -> latents."""
-    return {f"child_{n:02d}": Latents(make_child(recipe, father, mother, generator)) for n, recipe in recipes.items()}
-
-
 def decode(latents: Mapping[str, Latents], generator: Generator) -> dict[str, np.ndarray]:
     """Name -> uint8 [R, R, 3], one by one, so that a picture does not depend on its neighbours."""
     return {name: to_uint8(draw(generator, one)) for name, one in latents.items()}
@@ -69,18 +62,16 @@ def decode(latents: Mapping[str, Latents], generator: Generator) -> dict[str, np
 
 def save_children(
     folder: RunFolder,
-    recipes: Mapping[int, Recipe],
-    latents: Mapping[str, Latents],
+    children: Mapping[str, Child],
     pictures: Mapping[str, np.ndarray],
     facts: Mapping[str, Any],
     generator: Generator,
 ) -> dict[str, Any]:
-    """Write the PNGs; returns each child's weights and plausibility for the summary."""
+    """Write the PNGs; returns what the summary says of each child: inheritance, goal, reading and plausibility."""
     summary = {}
-    for (name, child), recipe in zip(latents.items(), recipes.values(), strict=True):
-        ws = child.ws
-        plausibility = p_norm(ws[None], generator.statistics()).item()
-        summary[name] = {"mother_weights": recipe.weights(len(ws)).tolist(), "p_norm": plausibility}
+    for name, child in children.items():
+        plausibility = p_norm(child.latents.ws[None], generator.statistics()).item()
+        summary[name] = {**child.describe(), "p_norm": plausibility}
         folder.synthetic(f"{name}.png", pictures[name], {**facts, "picture": name})
     return summary
 
@@ -92,8 +83,7 @@ def facts_of(generator: Generator, parents: Sequence[Inversion]) -> dict[str, An
 
 def report_children(
     folder: RunFolder,
-    recipes: Mapping[int, Recipe],
-    latents: Mapping[str, Latents],
+    children: Mapping[str, Child],
     pictures: Mapping[str, np.ndarray],
     generator: Generator,
     parents: Sequence[Inversion],
@@ -101,7 +91,8 @@ def report_children(
 ) -> None:
     """The run folder of children blended from stored latents; children.json comes last."""
     facts = facts_of(generator, parents)
-    summary = save_children(folder, recipes, latents, pictures, facts, generator)
+    summary = save_children(folder, children, pictures, facts, generator)
+    latents = {name: child.latents for name, child in children.items()}
     save_latents(folder.path("latents.safetensors"), latents, generator.sha256, "interrupted" in facts)
     folder.finish("children.json", {**facts, "children": summary, "settings": dict(settings), "versions": versions()})
 
@@ -110,8 +101,7 @@ def report(
     folder: RunFolder,
     photos: Mapping[str, Photo],
     inverted: Sequence[Inverted],
-    recipes: Mapping[int, Recipe],
-    latents: Mapping[str, Latents],
+    children: Mapping[str, Child],
     pictures: Mapping[str, np.ndarray],
     inverter: Inverter,
     settings: Mapping[str, Any],
@@ -140,13 +130,14 @@ def report(
         held_out = [(n, m["value"]) for n, m in parents[role]["metrics"].items() if m["status"] == "held out"]
         remark = f"{held_out[0][0].replace('_', '-').upper()} {held_out[0][1]:.3f}" if held_out else ""
         rows.append(ParentRow(role, photo.pixels, quad, item.face.pixels, pictures[role], remark))
-    summary = save_children(folder, recipes, latents, pictures, facts, generator)
-    captions = {("child" if len(latents) == 1 else name.replace("_", " ")): pictures[name] for name in latents}
+    summary = save_children(folder, children, pictures, facts, generator)
+    captions = {child.caption(len(children) == 1): pictures[name] for name, child in children.items()}
     footer = f"synthetic faces, drawn by {generator.name}; not a prediction of any real child"
     footer += " - INTERRUPTED" if interrupted else ""
     sheet = contact_sheet(rows, captions, footer)
     path = folder.synthetic("contact_sheet.png", sheet, {**facts, "picture": "contact sheet"})
     own = {item.face.name: item.inversion.latents for item in inverted}
+    latents = {name: child.latents for name, child in children.items()}
     save_latents(folder.path("latents.safetensors"), {**own, **latents}, generator.sha256, interrupted)
     document = {
         **facts,

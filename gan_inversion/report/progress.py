@@ -3,11 +3,41 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable
 from types import TracebackType
+from typing import TypeVar
 
 from tqdm import tqdm
 
 from ..interfaces import Step
+
+T = TypeVar("T")
+
+
+def bar_of(title: str, unit: str) -> Callable[[Iterable[T]], Iterable[T]]:
+    """Shows how many of a list are done; nothing where nobody watches."""
+    return lambda items: tqdm(list(items), desc=title, unit=unit, disable=None)
+
+
+class Counter:
+    """A bar that is told how far things are; use as a context manager."""
+
+    def __init__(self, title: str, total: int, unit: str) -> None:
+        self._bar = tqdm(total=total, desc=title, unit=unit, mininterval=1, disable=None)
+
+    def __enter__(self) -> Counter:
+        return self
+
+    def at(self, done: int) -> None:
+        self._bar.update(done - self._bar.n)
+
+    def step(self) -> None:
+        self._bar.update(1)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
 
 
 class InversionBar:

@@ -19,7 +19,8 @@ from ..interfaces import Generator, UserError
 
 T = TypeVar("T")
 JOB = ".hydra/job.json"
-SUMMARIES = ("family.json", "metrics.json", "children.json")  # one a script, written last: the mark of a finished run
+# One a script, written last: the mark of a finished run.
+SUMMARIES = ("family.json", "metrics.json", "children.json", "atlas.json", "walk.json")
 
 
 class Clock:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from gan_inversion.blending.blends import Blend, Crossover, PerLayer, Recipe, Sibling, children, make_child
+from gan_inversion.blending.blends import Blend, Crossover, PerLayer, Ramp, Recipe, check_parents
+from gan_inversion.blending.inheritance import children
 from gan_inversion.blending.mixes import MIXES, lerp, p_lerp, slerp
 from gan_inversion.generators.tiny import Tiny
 from gan_inversion.interfaces import Inversion, UserError
@@ -61,7 +62,9 @@ def test_slerp_of_parallel_and_equal_rows_is_straight() -> None:
     assert torch.allclose(out, (a + b) / 2)
 
 
-@pytest.mark.parametrize("blend", [Blend(), Blend(path="slerp"), Crossover(), PerLayer(layer_weights=(0.3,) * 8)])
+@pytest.mark.parametrize(
+    "blend", [Blend(), Ramp(), Blend(path="slerp"), Crossover(), PerLayer(layer_weights=(0.3,) * 8)]
+)
 def test_a_parent_blended_with_itself_stays(blend: Recipe, generator: Tiny, parents: tuple[torch.Tensor, ...]) -> None:
     assert torch.allclose(blend(parents[0], parents[0], generator), parents[0], atol=1e-5)
 
@@ -99,56 +102,12 @@ def test_weights_beyond_the_parents_warn(
     generator: Tiny, parents: tuple[torch.Tensor, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        child = Blend(1.5)(*parents, generator)
+        child = Blend(1.5, path="lerp")(*parents, generator)
     assert "may look implausible" in caplog.text
     assert torch.allclose(child, parents[0] + 1.5 * (parents[1] - parents[0]))
     caplog.clear()
     Blend(1.0)(*parents, generator)
     assert caplog.text == ""
-
-
-def test_siblings_are_drawn_by_seed_and_number_alone() -> None:
-    whole = children(Blend(), 6, None, 7, 16)
-    assert list(whole) == [0, 1, 2, 3, 4, 5]
-    replayed = children(Blend(), 6, [3], 7, 16)
-    assert list(replayed) == [3]
-    assert torch.equal(replayed[3].weights(16), whole[3].weights(16))
-    assert torch.equal(children(Blend(), 9, None, 7, 16)[3].weights(16), whole[3].weights(16))
-    drawn = [tuple(recipe.weights(16).tolist()) for recipe in whole.values()]
-    assert len(set(drawn)) == 6
-    assert not torch.equal(children(Blend(), 6, None, 8, 16)[3].weights(16), whole[3].weights(16))
-    for bad in ([6], [-1], []):
-        with pytest.raises(UserError, match="numbers from 0 to 5 are needed"):
-            children(Blend(), 6, bad, 7, 16)
-
-
-def test_sibling_numbers_are_golden() -> None:
-    """A sibling drawn today is drawn again next year."""
-    weights = Sibling(Blend(), seed=7, index=3).weights(4)
-    assert np.allclose(weights, GOLDEN_SIBLING, atol=1e-4)
-
-
-GOLDEN_SIBLING = [0.24083, 0.62508, 0.66393, 0.29441]
-
-
-def test_siblings_scatter_around_the_blend() -> None:
-    """Mean as the blend says, within [0, 1]; rows that the blend is certain of stay."""
-    drawn = torch.stack([Sibling(base=Blend(0.3), index=i).weights(16) for i in range(400)])
-    assert drawn.min() >= 0
-    assert drawn.max() <= 1
-    assert drawn.mean().item() == pytest.approx(0.3, abs=0.02)
-    assert drawn.std() > 0.2
-    rows = Sibling(base=Crossover(coarse="father", middle=0.5, fine="mother")).weights(16)
-    assert rows[:4].tolist() == [0] * 4
-    assert rows[8:].tolist() == [1] * 8
-    assert ((rows[4:8] > 0) & (rows[4:8] < 1)).all()
-
-
-def test_without_siblings_the_blend_itself() -> None:
-    blend = Blend(0.2)
-    assert children(blend, 0, None, 0, 16) == {0: blend}
-    with pytest.raises(UserError, match="must not be negative"):
-        children(blend, -1, None, 0, 16)
 
 
 def test_a_recipe_that_does_not_fit_is_refused_before_any_work() -> None:
@@ -157,21 +116,17 @@ def test_a_recipe_that_does_not_fit_is_refused_before_any_work() -> None:
         (PerLayer(layer_weights=(0.1, 0.2)), "has 2 numbers; this generator has 16 rows"),
         (Crossover(fine="aunt"), "'aunt' is neither"),
     ):
-        for siblings in (0, 2):
-            with pytest.raises(UserError, match=message):
-                children(recipe, siblings, None, 0, 16)
+        with pytest.raises(UserError, match=message):
+            children(recipe, 2, None, 0, 1.0, 16)
 
 
-def test_siblings_of_a_far_weight_stay_far() -> None:
-    """A row whose weight lies beyond the parents is not drawn: there is nothing between them to draw from."""
-    assert Sibling(Blend(1.5)).weights(3).tolist() == [1.5] * 3
-    assert Sibling(Blend(path="slerp")).path == "slerp"
+def test_ramp_by_hand() -> None:
+    """BabyGAN's (k / L) ** power."""
+    assert Ramp(power=2.0).weights(4).tolist() == [0, 1 / 16, 1 / 4, 9 / 16]
 
 
 def test_other_generators_latents_are_refused(generator: Tiny, parents: tuple[torch.Tensor, ...]) -> None:
     ours, foreign = Inversion(parents[0], generator.sha256), Inversion(parents[1], "f" * 64)
-    assert make_child(Blend(), ours, ours, generator).shape == parents[0].shape
+    check_parents(ours, ours, generator)
     with pytest.raises(UserError, match="the mother's latents belong to another generator"):
-        make_child(Blend(), ours, foreign, generator)
-    with pytest.raises(UserError, match=r"blend.path=zigzag"):
-        make_child(Blend(path="zigzag"), ours, ours, generator)
+        check_parents(ours, foreign, generator)

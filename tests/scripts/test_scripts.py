@@ -16,13 +16,14 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from gan_inversion.image import load_photo
-from tests.conftest import ROOT, TINY, Ran
+from tests.conftest import CHILD, ROOT, TINY, Ran
 
 Run = Callable[..., Ran]
+PLAIN = [*CHILD, "diversity=0", "blend.path=lerp"]  # the mean of W+
 
 
 def family(couple: tuple[Path, Path], *more: str) -> list[str]:
-    return ["family", f"father={couple[0]}", f"mother={couple[1]}", *TINY, *more]
+    return ["family", f"father={couple[0]}", f"mother={couple[1]}", *TINY, *CHILD, *more]
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -113,7 +114,7 @@ def test_one_sibling_is_replayed_alone(run: Run, couple: tuple[Path, Path], tmp_
 
 def test_one_photograph_of_both(run: Run, couple: tuple[Path, Path], tmp_path: Path) -> None:
     """The same face twice is inverted once, and its child is itself."""
-    run(*family((couple[0], couple[0]), "output_dir=out"))
+    run(*family((couple[0], couple[0]), "output_dir=out", "diversity=0"))
     latents = load_file(tmp_path / "out" / "latents.safetensors")
     assert (latents["father"] == latents["mother"]).all()
     assert (latents["father"] - latents["child_00"]).abs().max() < 1e-5
@@ -137,7 +138,9 @@ def test_an_album(run: Run, couple: tuple[Path, Path], tmp_path: Path) -> None:
     assert document["n"] == 2
     mean = sum(document["photos"][n]["metrics"]["mse"]["value"] for n in ("dad", "mum")) / 2
     assert document["mean"]["mse"] == pytest.approx(mean)
-    run("blend", "father=inv/dad.safetensors", "mother=inv/mum.safetensors", "generator=tiny", "output_dir=kids")
+    run(
+        "blend", "father=inv/dad.safetensors", "mother=inv/mum.safetensors", "generator=tiny", "output_dir=kids", *PLAIN
+    )
     father, mother = (load_file(tmp_path / f"inv/{n}.safetensors")["ws"] for n in ("dad", "mum"))
     child = load_file(tmp_path / "kids/latents.safetensors")["child_00"]
     assert ((father + mother) / 2 - child).abs().max() < 1e-5
@@ -153,13 +156,21 @@ def test_blend_gives_the_family_s_child(run: Run, couple: tuple[Path, Path], tmp
         "generator=tiny",
         "siblings=2",
         "blend=crossover",
+        *CHILD,
         "output_dir=kids",
     )
     for name in ("child_00", "child_01"):
         ours, theirs = (load_photo(tmp_path / folder / f"{name}.png").pixels for folder in ("out", "kids"))
         assert (ours == theirs).all()
     done = run(
-        "blend", f"father={latents}", f"mother={latents}", "generator=tiny", "generator.seed=9", "output_dir=no", code=1
+        "blend",
+        f"father={latents}",
+        f"mother={latents}",
+        "generator=tiny",
+        "generator.seed=9",
+        *CHILD,
+        "output_dir=no",
+        code=1,
     )
     assert "belong to another generator" in done.stderr
     assert not (tmp_path / "no").exists()

@@ -1,0 +1,170 @@
+"""What each child of a family gets from whom: seeded draws, the same whoever is drawn beside it.
+
+The model is that of quantitative genetics (Fisher 1918; Barton 2017, "The infinitesimal model"): a child is what its parents
+pass on, each with its own weight for coarse, middle and fine features and for each region of the face, plus something of
+its own with the variance that mixing took away, so that children are as varied as their parents' generation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..directions.files import Regions, load_regions
+from ..directions.plausible import draw_back, from_p, to_p
+from ..directions.regions import REGIONS
+from ..interfaces import Generator, Latents, UserError
+from .blends import FINE, MIDDLE, Recipe, weight_of
+
+MUTATION = 0.6  # share of a population sample in a child's own part, at diversity 1
+GENDERS = ("female", "male")
+
+
+@dataclass(frozen=True)
+class Sibling(Recipe):
+    """One of many children: `base` with each group's weight drawn, and a mutation. (seed, index) alone decide.
+
+    diversity 0 gives `base` itself, 1 families like real ones (docs/children.md), 2 and more near strangers.
+    """
+
+    base: Recipe
+    seed: int = 0
+    index: int = 0
+    diversity: float = 1.0
+
+    @property
+    def path(self) -> str:  # type: ignore[override]
+        return self.base.path
+
+    @property
+    def gender(self) -> str:
+        """Which it is, if nobody says."""
+        return GENDERS[int(self._random(0).integers(2))]
+
+    def weights(self, num_ws: int) -> Tensor:
+        """[L]: base's, each group of rows moved together; certain where base's are 0, 1 or beyond."""
+        means, shares = self.base.weights(num_ws).double(), self._shares(1, 3)
+        rows = torch.arange(num_ws)
+        share = torch.tensor(shares)[(rows >= MIDDLE).long() + (rows >= FINE).long()]
+        return _around(means, share).float()
+
+    def region_weights(self, num_ws: int) -> dict[str, float]:
+        """Region -> weight of the mother, around the mean of base's rows."""
+        mean = self.base.weights(num_ws).double().mean()
+        shares = torch.tensor(self._shares(2, len(REGIONS)))
+        return dict(zip(REGIONS, _around(mean.repeat(len(REGIONS)), shares).tolist(), strict=True))
+
+    def __call__(self, father: Tensor, mother: Tensor, generator: Generator) -> Tensor:
+        """father, mother [L, D] -> child [L, D]."""
+        if not self.diversity:
+            return self.base(father, mother, generator)
+        ws = super().__call__(father, mother, generator)
+        own = min(MUTATION * self.diversity, 1.0)
+        passed_on = min(
+            1.0, (2 * (1 - own**2)) ** 0.5
+        )  # a mean of two has half the variance; the whole must not exceed 1
+        statistics = generator.statistics()
+        mean = statistics.p_mean
+        z = torch.from_numpy(self._random(3).standard_normal((1, generator.z_dim))).float()
+        with torch.no_grad():
+            new = to_p(generator.mapping(z.to(generator.device)).cpu()) - mean
+        return draw_back(from_p(mean + passed_on * (to_p(ws) - mean) + own * new), statistics)
+
+    def _shares(self, stream: int, count: int) -> np.ndarray:
+        """[count] in 0..1: 0.5 for each at diversity 0, uniform at 1, mostly 0 or 1 above."""
+        if not self.diversity:
+            return np.full(count, 0.5)
+        spread = self.diversity**-2
+        return self._random(stream).beta(spread, spread, count)
+
+    def _random(self, stream: int) -> np.random.Generator:
+        return np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, self.index, stream])))
+
+
+def _around(means: Tensor, shares: Tensor) -> Tensor:
+    """Weights with these means, as far from them as the nearer parent allows."""
+    room = torch.minimum(means, 1 - means).clamp_min(0)
+    return means + (2 * shares - 1) * room
+
+
+@dataclass(frozen=True)
+class Inherit:
+    """Regions from one parent, whatever the blend: father, mother, a weight of the mother, or None to leave it drawn.
+
+    path: the regions of this generator, a catalogue entry or a file; None: a generator without, whose regions follow the
+    blend.
+    """
+
+    eyes: str | float | None = None
+    nose: str | float | None = None
+    mouth: str | float | None = None
+    face_shape: str | float | None = None
+    hair: str | float | None = None
+    path: str | None = "regions_mobile_stylegan_ffhq"
+
+    def __post_init__(self) -> None:
+        for region in self.chosen:
+            weight_of(getattr(self, region), f"inherit.{region}")
+        if self.chosen and self.path is None:
+            raise UserError(f"inherit.{next(iter(self.chosen))} needs inherit.path: the regions of this generator.")
+
+    @property
+    def chosen(self) -> dict[str, float]:
+        """Region -> weight, of those that were said."""
+        said = {region: getattr(self, region) for region in REGIONS if getattr(self, region) is not None}
+        return {region: weight_of(value, f"inherit.{region}") for region, value in said.items()}
+
+    def load(self, generator: Generator) -> Regions | None:
+        """Raises UserError if the file is missing or another generator's."""
+        return load_regions(self.path, generator) if self.path else None
+
+
+def style_offset(
+    ws: Tensor, father: Tensor, mother: Tensor, weights: Mapping[str, float], regions: Regions, generator: Generator
+) -> Tensor:
+    """[S]: what to add to the styles of the child's ws [L, D], so that each region's are those of its parents' mixture."""
+    with torch.no_grad():
+        child, first, second = generator.styles(torch.stack([ws, father, mother]).to(generator.device)).cpu()
+    offset = torch.zeros_like(child)
+    for region, weight in weights.items():
+        offset += regions.choice[region] * (torch.lerp(first, second, weight) - child)
+    return offset
+
+
+@dataclass(frozen=True)
+class Inheritance:
+    """Parents -> children: a recipe, then the regions."""
+
+    regions: Regions | None = None
+    chosen: Mapping[str, float] = field(default_factory=dict)
+
+    def weights(self, recipe: Recipe, num_ws: int) -> dict[str, float]:
+        """Region -> weight: what was said, else what is drawn for this child."""
+        drawn = recipe.region_weights(num_ws) if isinstance(recipe, Sibling) and recipe.diversity else {}
+        return {**drawn, **self.chosen} if self.regions else {}
+
+    def __call__(self, recipe: Recipe, father: Tensor, mother: Tensor, generator: Generator) -> Latents:
+        """father, mother [L, D] -> the child's latents."""
+        ws = recipe(father, mother, generator)
+        weights = self.weights(recipe, len(ws))
+        if not weights or self.regions is None:
+            return Latents(ws)
+        if isinstance(recipe, Sibling) and recipe.diversity:
+            father, mother = (draw_back(parent, generator.statistics()) for parent in (father, mother))
+        return Latents(ws, style_offset(ws, father, mother, weights, self.regions, generator))
+
+
+def children(
+    base: Recipe, siblings: int, only: list[int] | None, seed: int, diversity: float, num_ws: int
+) -> dict[int, Sibling]:
+    """Number of each child -> its recipe, checked. `only` replays some."""
+    base.check(num_ws)
+    if siblings < 1 or seed < 0 or diversity < 0:
+        raise UserError("siblings must be at least 1; seed and diversity must not be negative.")
+    if only is not None and (not only or any(n < 0 for n in only)):
+        raise UserError(f"siblings_only={only}: numbers from 0 are needed.")
+    return {n: Sibling(base, seed, n, diversity) for n in (range(siblings) if only is None else only)}

@@ -1,0 +1,95 @@
+"""The map as a page for the browser: one file that needs no network and may not use one, and the run folder around it."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..image import SYNTHETIC, area_resize, mark_beside, to_tensor, to_uint8
+from .atlas_map import FAINTNESS, VIEW, draw_map
+from .run_folder import RunFolder, versions
+
+TEMPLATE = Path(__file__).with_name("atlas.html")
+METHODS = {"pca": "principal axes of whitened W", "umap": "UMAP of whitened W"}
+
+
+def save_atlas(
+    folder: RunFolder,
+    points: Sequence[Mapping[str, Any]],
+    pictures: Sequence[np.ndarray],
+    explained: Sequence[float],
+    facts: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> Path:
+    """Write atlas.png, atlas.html and, last, atlas.json; returns the page's path.
+
+    `points` as `evaluation.atlas.describe_points` gives them, `pictures` uint8 [R, R, 3] each; `explained`: share of
+    the faces' variance on each axis, or nothing. Of `settings`: "method" and "thumbnail", pixels.
+    """
+    thumbs = [to_uint8(area_resize(to_tensor(picture), settings["thumbnail"])) for picture in pictures]
+    title = describe(points, settings["method"], explained)
+    footer = f"synthetic faces, drawn by {facts['generator']}; not a prediction of any real child"
+    footer += " - INTERRUPTED" if facts.get("interrupted") else ""
+    folder.synthetic("atlas.png", draw_map(points, thumbs, title, footer), {**facts, "picture": "atlas"})
+    text = page(points, thumbs, pictures, explained, {**SYNTHETIC, **facts}, title, footer)
+    folder.write("atlas.html", text.encode())
+    folder.path("atlas.html.json")
+    mark_beside(folder.root / "atlas.html", {**facts, "picture": "atlas"})
+    document = {"points": list(points), "explained_variance": list(explained), "settings": dict(settings)}
+    folder.finish("atlas.json", {**facts, **document, "versions": versions()})
+    return folder.root / "atlas.html"
+
+
+def describe(points: Sequence[Mapping[str, Any]], method: str, explained: Sequence[float]) -> str:
+    """One line: how many of what, and where they stand."""
+    faces = sum("file" in point for point in points)
+    shares = f" ({sum(explained):.0%} of the faces' variance)" if explained else ""
+    return f"{faces} stored faces, {len(points) - faces} samples; {METHODS[method]}{shares}"
+
+
+def page(
+    points: Sequence[Mapping[str, Any]],
+    thumbs: Sequence[np.ndarray],
+    pictures: Sequence[np.ndarray],
+    explained: Sequence[float],
+    facts: Mapping[str, Any],
+    title: str,
+    footer: str,
+) -> str:
+    """The whole page. Names come from file names and files of others, so they are escaped wherever they go."""
+    items = "\n".join(
+        f'<li data-point="{i}" tabindex="0"><img src="{data_uri(thumb)}" alt=""> {html.escape(point["name"])}</li>'
+        for i, (point, thumb) in enumerate(zip(points, thumbs, strict=True))
+    )
+    data = {
+        "points": points,
+        "pictures": [data_uri(picture) for picture in pictures],
+        "explained": explained,
+        "facts": facts,
+        "view": VIEW,
+        "faintness": FAINTNESS,
+    }
+    parts = {
+        "TITLE": html.escape(title),
+        "FOOTER": html.escape(footer),
+        "ITEMS": items,
+        "DATA": json.dumps(data, sort_keys=True).replace("<", "\\u003c"),  # "</script" would end the data
+    }
+    # one pass: what is filled in is not looked through again, whatever a name contains
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], TEMPLATE.read_text("utf-8"))
+
+
+def data_uri(pixels: np.ndarray) -> str:
+    """uint8 [H, W, 3] as a JPEG inside a URL."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
