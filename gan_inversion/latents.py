@@ -71,6 +71,17 @@ def load_latents(path: str | Path, name: str) -> Inversion:
     return found
 
 
+def latents_at(entry: str) -> Inversion:
+    """FILE:NAME, or FILE for what `invert.py` wrote of one photograph. Raises UserError naming the file and its names."""
+    file, colon, name = entry.rpartition(":")
+    if not colon or Path(entry).exists():
+        return load_latents(entry, "ws")
+    everything = load_all_latents(file)
+    if name not in everything:
+        raise UserError(f"{file}: no latents called {name}; it has {', '.join(everything)}.")
+    return everything[name]
+
+
 def load_all_latents(path: str | Path) -> dict[str, Inversion]:
     """All latents of a file that `save_latents` wrote, by name. Raises UserError naming the file."""
     try:

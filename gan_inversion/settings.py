@@ -62,6 +62,17 @@ class Family(Inverting):
 
 
 @dataclass
+class EvaluateChildren(Inverting):
+    data: str | None = None
+    layout: str = "photos"
+    couples: int = 1
+    blend: dict[str, Any] = MISSING
+    inherit: dict[str, Any] = MISSING
+    child: dict[str, Any] = MISSING
+    diversity: float = 1.0
+
+
+@dataclass
 class Invert(Inverting):
     photos: list[str] = MISSING
     face: int | None = None
@@ -167,6 +178,15 @@ class Benchmark:
 
 
 @dataclass
+class Partner(Common):
+    of_child: str = MISSING
+    parent: str = MISSING
+    child: dict[str, Any] = MISSING
+    samples: int = 1
+    diversity: float = 1.0
+
+
+@dataclass
 class FindDirections:
     output_dir: str = MISSING
     method: str = "labels"
@@ -214,6 +234,8 @@ SCHEMAS = {
     "evaluate_alignment": EvaluateAlignment,
     "encode": Invert,
     "benchmark": Benchmark,
+    "evaluate_children": EvaluateChildren,
+    "partner": Partner,
     "find_directions": FindDirections,
     "find_regions": FindRegions,
     "train_preview_heads": TrainPreviewHeads,
@@ -234,7 +256,9 @@ LEAST = {
     "size": 32,
     "probes": 2,
     "thumbnail": 16,
-} | dict.fromkeys(("threads", "faces", "samples", "held_out", "steps", "batch", "checkpoint_every"), 1)
+} | dict.fromkeys(
+    ("threads", "faces", "samples", "held_out", "steps", "batch", "checkpoint_every", "couples", "count"), 1
+)
 
 
 def checked(config: DictConfig, name: str) -> None:
@@ -286,7 +310,7 @@ def job_of(values: dict[str, Any]) -> dict[str, Any]:
 
     Inputs are left out, because paths name no content: scripts add their hashes.
     """
-    elsewhere = ("output_dir", "overwrite", "runner", "store", "father", "mother")
+    elsewhere = ("output_dir", "overwrite", "runner", "store", "father", "mother", "of_child", "parent")
     return {key: value for key, value in values.items() if key not in elsewhere}
 
 

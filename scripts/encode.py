@@ -7,7 +7,7 @@ from gan_inversion.commands import script
 
 @script("encode")
 def main(config: DictConfig) -> None:
-    from gan_inversion.pipelines import invert_photos
+    from gan_inversion.pipelines.photos import invert_photos
     from gan_inversion.settings import hydra_files, plain
 
     invert_photos(plain(config), hydra_files(config))

@@ -8,7 +8,7 @@ from gan_inversion.commands import script
 @script("find_directions")
 def main(config: DictConfig) -> None:
     from gan_inversion.build import build
-    from gan_inversion.pipelines import find_directions
+    from gan_inversion.pipelines.directions import find_directions
     from gan_inversion.settings import plain
 
     values = plain(config)

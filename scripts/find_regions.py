@@ -8,7 +8,7 @@ from gan_inversion.commands import script
 @script("find_regions")
 def main(config: DictConfig) -> None:
     from gan_inversion.build import build
-    from gan_inversion.pipelines import find_regions
+    from gan_inversion.pipelines.directions import find_regions
     from gan_inversion.settings import plain
 
     values = plain(config)

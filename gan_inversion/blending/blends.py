@@ -106,9 +106,11 @@ class Crossover(Recipe):
         return rows
 
 
-def check_parents(father: Inversion, mother: Inversion, generator: Generator) -> None:
-    """Raises UserError if the parents belong to different generators, or not to this one."""
-    for parent, inversion in (("father", father), ("mother", mother)):
+def check_parents(
+    father: Inversion, mother: Inversion, generator: Generator, names: tuple[str, str] = ("father", "mother")
+) -> None:
+    """Raises UserError, by `names`, if the two belong to different generators, or not to this one."""
+    for parent, inversion in zip(names, (father, mother), strict=True):
         if inversion.generator_sha256 != generator.sha256:
             raise UserError(
                 f"the {parent}'s latents belong to another generator ({inversion.generator_sha256[:12]}, not "

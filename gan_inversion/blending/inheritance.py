@@ -20,7 +20,7 @@ from ..directions.regions import REGIONS
 from ..interfaces import Generator, Latents, UserError
 from .blends import FINE, MIDDLE, Recipe, weight_of
 
-MUTATION = 0.6  # share of a population sample in a child's own part, at diversity 1
+MUTATION = 0.65  # share of a population sample in a child's own part, at diversity 1
 GENDERS = ("female", "male")
 
 

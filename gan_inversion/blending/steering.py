@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 LOOK = 256  # pixels of the pictures that the loop reads
 PULLS = (0.0, 0.25, 0.45)  # tried in turn, until the goal is reached
 ROUNDS = 2  # of gender and age in turn
-WIDTHS = ((2.0, 5), (0.5, 4))  # around a guess: how far to look, in how many pictures
+WIDTHS = ((2.0, 4), (0.5, 3))  # around a guess: how far to look, in how many pictures
 NUDGES = (-0.2, 0.2, -0.4, 0.4, -0.7, 0.7)  # steps along age to try when the true picture reads otherwise
 SURER = 1.0  # log-odds beyond the wanted certainty that are aimed at
 
@@ -220,6 +220,12 @@ class _Loop:
             xs = np.array(sorted(read))
             guess = crossing(xs, rising(np.array([read[x] for x in xs.tolist()])), target)
         return guess
+
+
+def age_step(face: Latents, age: float, directions: Directions, generator: Generator, bound: float) -> float:
+    """How far along age a face is to be moved, at most `bound`, to be read as `age` years old."""
+    goal = Steering(age=age, gender=None, bound=bound)
+    return _Loop(goal, face, directions, generator, age, "").find_age(0.0, 0.0)
 
 
 def rising(values: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..blending.steering import Steering
+from ..blending.steering import Steering, age_step
 from ..directions.files import Directions
 from ..directions.labels import LABELS, label_faces
 from ..directions.search import render
@@ -23,6 +23,7 @@ YOUNG, OLD = 8.0, 70.0  # years: from where to where age is followed
 ABOUT = 4.0, 10.0  # how far the ends may be off, years
 MONOTONE = 0.95  # Spearman's correlation
 ADULT = 18.0
+BOUND = 6.0  # farthest step that is looked at
 
 Read = Callable[[Tensor], FaceLabels]
 
@@ -51,8 +52,8 @@ def validate(
     flips = {name: [] for name in readers}  # type: dict[str, list[bool]]
     for one in w:
         face = Latents(one.repeat(generator.num_ws, 1))
-        ends = Steering(ages=(YOUNG, OLD), gender=None, bound=6.0)(face, "", directions, generator)
-        steps = np.linspace(ends[0].steps[0], ends[1].steps[0], POINTS).tolist()
+        ends = [age_step(face, age, directions, generator, BOUND) for age in (YOUNG, OLD)]
+        steps = np.linspace(ends[0], ends[1], POINTS).tolist()
         pictures = [draw(generator, _moved(face, directions, {"age": step}), 256) for step in steps]
         for name, read in readers.items():
             ages[name].append([read(picture).age for picture in pictures])

@@ -53,6 +53,15 @@ def find_families(folder: str | Path, layout: str) -> list[KinPhotos]:
     return families
 
 
+def pairs_of_photos(folder: str | Path) -> list[KinPhotos]:
+    """Strangers' pictures in a folder, two by two in the order of their names; an odd one is left over."""
+    root = Path(folder).expanduser()
+    if not root.is_dir():
+        raise UserError(f"{folder}: no such folder.")
+    photos = _photos(root)
+    return [KinPhotos(f"{a.stem}+{b.stem}", a, b, ()) for a, b in zip(photos[::2], photos[1::2], strict=False)]
+
+
 def triplets(folder: Path) -> Iterator[KinPhotos]:
     """ID/father.* ID/mother.* ID/child*.*: any number of children, also none. Other folders are left alone."""
     for home in _folders(folder):

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..estimators.faceres import faceres
+from ..estimators.identity import dlib_resnet
 from ..estimators.lpips_network import lpips_network
 from ..image import area_resize, to_tensor, to_uint8
 from ..interfaces import AlignedFace, Generator, Inversion, UserError
@@ -38,12 +40,26 @@ def _psnr(a: Tensor, b: Tensor) -> float:
     return 10 * math.log10(4 / max(_mse(a, b), 4e-10))
 
 
+def _identity_dlib(a: Tensor, b: Tensor) -> float:
+    """L2 distance of dlib's embeddings: below 0.6 mostly the same person."""
+    network = dlib_resnet()
+    return network.distance(network.embed(a), network.embed(b)).item()
+
+
+def _identity_faceres(a: Tensor, b: Tensor) -> float:
+    """Cosine of FaceRes' embeddings: 1 for the same picture, about 0.35 for strangers."""
+    network = faceres()
+    return network.similarity(network.embed(a), network.embed(b)).item()
+
+
 OF_IMAGES: dict[str, Callable[[Tensor, Tensor], float]] = {
     "lpips_vgg": _lpips("vgg"),
     "lpips_alex": _lpips("alex"),
     "ms_ssim": lambda a, b: ms_ssim(a, b).item(),
     "mse": _mse,
     "psnr": _psnr,
+    "identity_dlib": _identity_dlib,
+    "identity_faceres": _identity_faceres,
 }
 OF_LATENTS: dict[str, Callable[[Tensor, Generator], float]] = {
     "p_norm": lambda ws, generator: p_norm(ws, generator.statistics()).item(),

@@ -76,6 +76,11 @@ def save_children(
     return summary
 
 
+def footer_of(generator: Generator) -> str:
+    """What stands under every sheet."""
+    return f"synthetic faces, drawn by {generator.name}; not a prediction of any real child"
+
+
 def facts_of(generator: Generator, parents: Sequence[Inversion]) -> dict[str, Any]:
     """What each picture says of its making."""
     return {**provenance(generator), **({} if all(p.finished for p in parents) else {"interrupted": True})}
@@ -132,8 +137,7 @@ def report(
         rows.append(ParentRow(role, photo.pixels, quad, item.face.pixels, pictures[role], remark))
     summary = save_children(folder, children, pictures, facts, generator)
     captions = {child.caption(len(children) == 1): pictures[name] for name, child in children.items()}
-    footer = f"synthetic faces, drawn by {generator.name}; not a prediction of any real child"
-    footer += " - INTERRUPTED" if interrupted else ""
+    footer = footer_of(generator) + (" - INTERRUPTED" if interrupted else "")
     sheet = contact_sheet(rows, captions, footer)
     path = folder.synthetic("contact_sheet.png", sheet, {**facts, "picture": "contact sheet"})
     own = {item.face.name: item.inversion.latents for item in inverted}

@@ -54,6 +54,19 @@ def contact_sheet(parents: Sequence[ParentRow], children: Mapping[str, np.ndarra
     return np.asarray(sheet)
 
 
+def tiles_sheet(tiles: Mapping[str, np.ndarray], footer: str, columns: int = 3) -> np.ndarray:
+    """uint8 [H, W, 3]: pictures in a grid, each with its caption."""
+    rows = -(-len(tiles) // columns)
+    width = 2 * MARGIN + columns * TILE + (columns - 1) * GAP
+    height = 2 * MARGIN + rows * (TILE + CAPTION + GAP) + CAPTION
+    sheet = Image.new("RGB", (width, height), PAPER)
+    for number, (name, picture) in enumerate(tiles.items()):
+        x, y = MARGIN + number % columns * (TILE + GAP), MARGIN + number // columns * (TILE + CAPTION + GAP)
+        _put(sheet, _fit(picture, TILE), name, x, y)
+    ImageDraw.Draw(sheet).text((MARGIN, height - MARGIN), footer, FAINT, _font(15), anchor="ls")
+    return np.asarray(sheet)
+
+
 def _photo_tile(parent: ParentRow) -> Image.Image:
     """The whole photograph on a square, the crop outlined."""
     photo = Image.fromarray(parent.photo)

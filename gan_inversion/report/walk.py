@@ -21,7 +21,7 @@ from ..blending.mixes import MIXES
 from ..estimators.lpips_network import lpips_network
 from ..image import DIGITAL_SOURCE_TYPE, area_resize, mark_beside, to_uint8
 from ..interfaces import Generator, Inversion, Latents, UserError
-from ..latents import draw, hash_of_ws, load_all_latents, load_latents
+from ..latents import draw, hash_of_ws, latents_at, load_all_latents
 from .run_folder import RunFolder
 from .trace import write_video
 
@@ -69,7 +69,7 @@ def load_stops(entries: Sequence[str], generator: Generator) -> list[Stop]:
     for entry in entries:
         file, colon, name = entry.rpartition(":")
         if colon and not Path(entry).exists():
-            stops.append(Stop(file, name, load_latents(file, name)))
+            stops.append(Stop(file, name, latents_at(entry)))
         else:
             everything = load_all_latents(entry)
             stops += [Stop(entry, name, everything[name]) for name in sorted(everything, key=_rank)]

@@ -1,4 +1,4 @@
-"""What scripts do, where it is more than a handful of calls or two of them do it alike."""
+"""A generator -> its directions, and its regions."""
 
 from __future__ import annotations
 
@@ -9,52 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from .build import build, build_task, with_size
-from .checkpoints.catalogue import checked_path
-from .directions.closed_form import CLOSED_FORM
-from .directions.files import Directions, Regions, save_directions, save_regions
-from .directions.fit import fit
-from .directions.labels import LABELS
-from .directions.reader import fit_reader
-from .directions.regions import REGIONS, choose, mean_masks, measure
-from .directions.search import draw_w, search
-from .evaluation.directions import validate
-from .evaluation.regions import check_regions
-from .image import save_synthetic, write_atomically
-from .interfaces import Generator, UserError
-from .jobs import album
-from .jobs.family import save_timings
-from .jobs.inversions import invert_faces
-from .latents import to_json
-from .report.progress import Counter, InversionBar
-from .report.responses import plot_responses, png_of, strips
-from .report.run_folder import Clock, open_folder, provenance
-from .settings import job_of
+from ..checkpoints.catalogue import checked_path
+from ..directions.closed_form import CLOSED_FORM
+from ..directions.files import Directions, Regions, save_directions, save_regions
+from ..directions.fit import fit
+from ..directions.labels import LABELS
+from ..directions.reader import fit_reader
+from ..directions.regions import REGIONS, choose, mean_masks, measure
+from ..directions.search import draw_w, search
+from ..evaluation.directions import validate
+from ..evaluation.regions import check_regions
+from ..image import save_synthetic, write_atomically
+from ..interfaces import Generator, UserError
+from ..latents import to_json
+from ..report.progress import Counter
+from ..report.responses import plot_responses, png_of, strips
+from ..report.run_folder import provenance
 
 HELD_OUT = 1_000_003  # added to a seed: samples that no search draws
-
-
-def invert_photos(values: Mapping[str, Any], files: Mapping[str, str]) -> None:
-    """Load, align, invert, report. `values`: the config of `invert` or `encode`; `files`: texts for the run folder.
-
-    Raises UserError, after all the others are done and saved, if a photograph failed.
-    """
-    clock, task = Clock(), build_task(values)
-    runner, store = build(values["runner"], "runner"), build(values["store"], "store")
-    inverter = clock("load", task.make_inverter)
-    aligner = with_size(build(values["aligner"], "aligner"), inverter.generator.resolution)
-
-    paths = album.find_photos(values["photos"])
-    photos, unread = clock("load", album.load_all, paths)
-    job = job_of(dict(values)) | {"photos": {name: photo.sha256 for name, photo in photos.items()}}
-    folder = open_folder(values["output_dir"], job, files, values["overwrite"], paths.values())
-    faces, unaligned = clock("align", album.align_all, photos, aligner, values["face"], folder)
-    with InversionBar(len(faces), inverter.optimiser.steps) as bar:
-        seeds = [values["seed"]] * len(faces)
-        found, failed = clock("invert", invert_faces, faces, seeds, task, runner, store, bar)
-    rows = clock("report", album.save_all, folder, list(paths), found, failed, {**unread, **unaligned}, inverter)
-    save_timings(folder, clock.seconds)
-    album.say_goodbye(folder, rows)
 
 
 def find_directions(values: Mapping[str, Any], generator: Generator) -> None:

@@ -1,0 +1,37 @@
+"""From a child and one parent, plausible faces of the other parent.
+
+In whitened P a child is half of each parent plus a part of its own (`inheritance`): c = (a + b) / 2 + m with b, m normal,
+b ~ N(0, I) and m ~ N(0, mutation^2 I). Given c and a, the other parent is normal too: mean 2 s (c - a / 2), where
+s = 1 / (1 + 4 mutation^2) draws the linear solution 2 c - a back to the population, and variance (1 - s) I.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor
+
+from ..directions.plausible import draw_back, unwhiten, whiten
+from ..generators.statistics import sample_w
+from ..interfaces import Generator
+from .inheritance import MUTATION
+
+
+def shrinkage(diversity: float) -> float:
+    """s above: 1 for a child without a part of its own, smaller the more of it is its own."""
+    return 1 / (1 + 4 * (MUTATION * diversity) ** 2)
+
+
+def partner(child: Tensor, parent: Tensor, generator: Generator, seed: int, index: int, diversity: float) -> Tensor:
+    """child, parent [L, D] -> other parent [L, D]: sample `index` of `seed`, whatever others are drawn.
+
+    diversity: how far from their parents this family's children lie; 0 gives the linear solution, drawn back only where
+    it leaves the population.
+    """
+    statistics = generator.statistics()
+    c, a = (whiten(draw_back(ws, statistics), statistics) for ws in (child, parent))
+    s = shrinkage(diversity)
+    mean = s * (2 * c - a)
+    (number,) = np.random.SeedSequence([seed, index]).generate_state(1).tolist()
+    # A face of the population rather than Gaussian noise: the mapping's samples are only close to a Gaussian.
+    own = whiten(sample_w(generator, 1, number)[1][0], statistics)
+    return draw_back(unwhiten(mean + (1 - s) ** 0.5 * own, statistics), statistics)
