@@ -15,6 +15,8 @@ from ..generators.statistics import sample_w
 from ..interfaces import Generator
 from .inheritance import MUTATION
 
+PSI = 0.8  # truncation of what is not known
+
 
 def shrinkage(diversity: float) -> float:
     """s above: 1 for a child without a part of its own, smaller the more of it is its own."""
@@ -31,7 +33,9 @@ def partner(child: Tensor, parent: Tensor, generator: Generator, seed: int, inde
     c, a = (whiten(draw_back(ws, statistics), statistics) for ws in (child, parent))
     s = shrinkage(diversity)
     mean = s * (2 * c - a)
+    # Over families its mean square is s; inversions of photographs, which lie farther out, are brought to that.
+    mean = mean * (s / mean.square().mean()).sqrt().clamp_max(1.0)
     (number,) = np.random.SeedSequence([seed, index]).generate_state(1).tolist()
     # A face of the population rather than Gaussian noise: the mapping's samples are only close to a Gaussian.
-    own = whiten(sample_w(generator, 1, number)[1][0], statistics)
+    own = PSI * whiten(sample_w(generator, 1, number)[1][0], statistics)
     return draw_back(unwhiten(mean + (1 - s) ** 0.5 * own, statistics), statistics)

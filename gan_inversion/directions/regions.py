@@ -107,7 +107,7 @@ def choose(changes: Tensor, masks: Tensor, contrast: float) -> Tensor:
     root mean square, as the rest of the picture.
     """
     area = masks.sum((1, 2)).double()
-    inside = changes.double() / area[:, None]
+    inside = changes.double() / area[:, None].clamp_min(1.0)  # a region may have no pixel
     total, whole = changes.double().sum(0), area.sum()
     outside = (total - changes) / (whole - area)[:, None]
     ratio = (inside / outside.clamp_min(1e-30)).sqrt()[: len(REGIONS)]
