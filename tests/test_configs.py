@@ -28,7 +28,7 @@ from tests.conftest import CHILD, TINY, Ran, drawn
 GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir())
 OPTIONS = [(path.parent.name, path.stem) for path in sorted(CONFIGS.glob("*/*.yaml"))]
 NEEDS_WEIGHTS = {("generator", "mobile_stylegan"), ("aligner", "ffhq"), ("losses", "lpips"), ("start", "best_of"),
-                 ("start", "encoder")}  # fmt: skip
+                 ("start", "encoder"), ("losses", "identity"), ("inherit", "regions"), ("child", "steered")}  # fmt: skip
 NEEDED = {("blend", "per_layer"): ["blend.layer_weights=[0,0,0,0.5,0.5,1,1,1]"]}
 
 
@@ -172,6 +172,12 @@ def test_lpips_keys(change: str) -> None:
     assert not torch.equal(invert(compose(*base)), invert(compose(*base, f"losses.lpips.{change}")))
 
 
+@pytest.mark.weights
+def test_identity_weight_counts() -> None:
+    base = [line for line in TINY + BASE if not line.startswith("losses")] + ["losses=[pixel,identity]"]
+    assert not torch.equal(invert(compose(*base)), invert(compose(*base, "losses.identity.weight=9")))
+
+
 def test_a_weight_for_a_loss_that_is_not_used_is_an_error(run: Callable[..., Ran]) -> None:
     """Law 10."""
     done = run("family", "father=a", "mother=b", *TINY, "losses.lpips.weight=2", code=2)
@@ -233,7 +239,7 @@ TESTED_ELSEWHERE = {  # keys whose effect another test shows
     "losses.lpips.size_weights",
     "diversity", "blend.power", "inherit.eyes", "inherit.nose", "inherit.mouth", "inherit.face_shape", "inherit.hair",
     "inherit.path", "child.age", "child.gender", "child.ages", "child.directions", "child.tolerance", "child.certainty",
-    "child.bound", "child.steps",  # blending/test_inheritance.py, blending/test_steering.py
+    "child.bound", "child.steps", "losses.identity.weight",  # blending/test_inheritance.py, blending/test_steering.py
 }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from ..directions.regions import REGIONS
 from ..interfaces import Generator, Latents, UserError
 from .blends import FINE, MIDDLE, Recipe, weight_of
 
-MUTATION = 0.65  # share of a population sample in a child's own part, at diversity 1
+MUTATION = 0.7  # share of a population sample in the coarse and middle rows of a child, at diversity 1
 GENDERS = ("female", "male")
 
 
@@ -72,7 +72,9 @@ class Sibling(Recipe):
         z = torch.from_numpy(self._random(3).standard_normal((1, generator.z_dim))).float()
         with torch.no_grad():
             new = to_p(generator.mapping(z.to(generator.device)).cpu()) - mean
-        return draw_back(from_p(mean + passed_on * (to_p(ws) - mean) + own * new), statistics)
+        changed = from_p(mean + passed_on * (to_p(ws) - mean) + own * new)
+        changed[FINE:] = ws[FINE:]  # colours and light are the photograph's more than the person's
+        return draw_back(changed, statistics)
 
     def _shares(self, stream: int, count: int) -> np.ndarray:
         """[count] in 0..1: 0.5 for each at diversity 0, uniform at 1, mostly 0 or 1 above."""

@@ -122,8 +122,10 @@ class FixedSteps:
     def targets(self) -> tuple[None]:
         return (None,)
 
-    def load(self, generator: Generator) -> Directions:
-        """Raises UserError if the directions are missing, another generator's, or lack a name."""
+    def load(self, generator: Generator) -> Directions | None:
+        """None without steps. Raises UserError if the directions are missing, another generator's, or lack a name."""
+        if not self.steps:
+            return None
         directions = load_directions(self.directions, generator)
         for name in self.steps:
             directions[name]

@@ -34,7 +34,7 @@ def plot_responses(curves: Mapping[str, np.ndarray], width: int = 460, height: i
             y = bottom - row / 80 * (bottom - top)
             cv2.polylines(canvas, [np.stack([x, y], 1).round().astype(np.int32)], False, shade, thick, cv2.LINE_AA)
         draw_text(canvas, f"read by {name}, {len(rows)} fresh faces", (left, 24))
-        draw_text(canvas, "nine equal steps along age, from read 8 to read 70", (left, height - 18))
+        draw_text(canvas, "nine equal steps, from read 8 to read 70", (left, height - 18))
         panels.append(canvas)
     return np.concatenate(panels, 1)
 
