@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..interfaces import Generator, Inversion, Latents, UserError
+from ..directions.files import Directions
+from ..interfaces import Generator, Inversion, Latents
 from .blends import Recipe, check_parents
 from .inheritance import Inherit, Inheritance, Sibling
 from .steering import FixedSteps, Steered, Steering
@@ -59,7 +59,7 @@ class Conception:
     recipes: Mapping[int, Sibling]
     inheritance: Inheritance
     steering: Steering | FixedSteps
-    directions: Any  # Directions, or None where nothing is steered
+    directions: Directions | None  # None where nothing is steered
 
     def __call__(
         self,
@@ -92,7 +92,7 @@ def prepare(
 
 def describe_inheritance(recipe: Recipe, inheritance: Inheritance, num_ws: int) -> dict[str, Any]:
     """The weights of the mother, by row of W+ and by region."""
-    weights = recipe.weights(num_ws).tolist()
-    if not all(map(math.isfinite, weights)):
-        raise UserError("blend: a weight is not a number.")
-    return {"mother_weights": weights, "region_weights": inheritance.weights(recipe, num_ws)}
+    return {
+        "mother_weights": recipe.weights(num_ws).tolist(),
+        "region_weights": inheritance.weights(recipe, num_ws),
+    }

@@ -20,7 +20,8 @@ from ..directions.regions import REGIONS
 from ..interfaces import Generator, Latents, UserError
 from .blends import FINE, MIDDLE, Recipe, weight_of
 
-MUTATION = 0.7  # share of a population sample in the coarse and middle rows of a child, at diversity 1
+GATHERED = 0.6  # what is left of the rows' distances from their mean, which fit a photograph more than a person
+MUTATION = 0.6  # share of a population sample in the coarse and middle rows of a child, at diversity 1
 GENDERS = ("female", "male")
 
 
@@ -63,6 +64,8 @@ class Sibling(Recipe):
         if not self.diversity:
             return self.base(father, mother, generator)
         ws = super().__call__(father, mother, generator)
+        together = ws.mean(0)
+        ws = together + GATHERED * (ws - together)
         own = min(MUTATION * self.diversity, 1.0)
         passed_on = min(
             1.0, (2 * (1 - own**2)) ** 0.5

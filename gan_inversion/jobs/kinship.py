@@ -14,16 +14,17 @@ from torch import Tensor
 
 from ..blending.blends import Blend
 from ..blending.conception import Conception
-from ..blending.inheritance import Sibling
-from ..blending.steering import Steering
+from ..blending.inheritance import GATHERED, MUTATION, Sibling
+from ..blending.steering import PULLS, Steering
 from ..checkpoints.trained import read_safetensors
 from ..directions.search import draw_w
 from ..evaluation.children import BANDS, FamilySeen, Made, Seen, look
 from ..generators.statistics import sample_w
 from ..image import to_tensor, write_atomically
-from ..interfaces import AlignedFace, Generator, Inversion, Latents
+from ..interfaces import AlignedFace, Generator, Inversion, Latents, UserError
 from ..latents import draw, hash_of_ws
 from ..losses.prior import p_norm
+from ..report.run_folder import versions
 
 GOALS = tuple((age, gender) for age in BANDS for gender in ("female", "male"))
 METHODS = ("ours", "w_plus_mean", "father_copied", "mother_copied", "random_same_age", "real_child")
@@ -64,12 +65,15 @@ def see_couple(
     couple: Couple, number: int, conception: Conception, generator: Generator, seed: int, folder: Path
 ) -> FamilySeen:
     """All methods' children of one couple, seen; taken from `folder` if they were seen before with the same settings."""
+    directions = conception.directions
+    if directions is None:
+        raise UserError("children are evaluated at set ages: choose child=steered with its directions.")
     path = folder / f"{couple.name}.safetensors"
     identity = _identity(couple, number, conception, generator, seed)
     kept = _load(path, identity)
     if kept is not None:
         return kept
-    reader = conception.directions.require_reader()
+    reader = directions.require_reader()
 
     def seen(latents: Latents) -> Seen:
         return look(draw(generator, latents), reader, p_norm(latents.ws[None], generator.statistics()).item())
@@ -85,12 +89,12 @@ def see_couple(
         recipe = replace(base, seed=seed + number, index=index)
         latents = conception.inheritance(recipe, couple.father.ws, couple.mother.ws, generator)
         steering = _asked(conception.steering, age, gender)
-        (ours,) = steering(latents, gender, conception.directions, generator)
+        (ours,) = steering(latents, gender, directions, generator)
         children["ours"].append(Made(seen(ours.latents), age, gender))
     mean = generator.statistics().mean
     stranger = Latents((mean + 0.8 * (random - mean)).repeat(generator.num_ws, 1))
     age, gender = GOALS[number % len(GOALS)]  # one a couple, each goal in turn
-    (other,) = _asked(conception.steering, age, gender)(stranger, gender, conception.directions, generator)
+    (other,) = _asked(conception.steering, age, gender)(stranger, gender, directions, generator)
     children["random_same_age"].append(Made(seen(other.latents), age, gender))
     even = (couple.father.ws + couple.mother.ws) / 2
     children["w_plus_mean"] = [Made(seen(Latents(even)))]
@@ -104,7 +108,7 @@ def see_couple(
 
 def _asked(steering: Any, age: int, gender: str) -> Steering:
     if not isinstance(steering, Steering):
-        raise TypeError("children are evaluated with child=steered")
+        raise UserError("children are evaluated at set ages: choose child=steered.")
     return replace(steering, age=float(age), gender=gender, ages=None)
 
 
@@ -118,11 +122,12 @@ def _identity(couple: Couple, number: int, conception: Conception, generator: Ge
         "recipe": repr(recipe),
         "steering": repr(conception.steering),
         "files": [
-            conception.directions.sha256,
+            conception.directions and conception.directions.sha256,
             conception.inheritance.regions and conception.inheritance.regions.sha256,
         ],
         "chosen": dict(conception.inheritance.chosen),
         "number": [number, seed],
+        "constants": [GATHERED, MUTATION, PULLS, versions()],
     }
     return json.dumps(parts, sort_keys=True)
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..blending.steering import Steering
 from ..build import build, build_conception, build_task, with_size
 from ..checkpoints.catalogue import checked_path
 from ..evaluation.children import real_families, summarise_method
@@ -26,11 +25,9 @@ from .directions import HELD_OUT
 
 def evaluate_children(values: Mapping[str, Any], generator: Generator) -> None:
     """Families -> table of methods against real families. `values`: the config of `evaluate_children`."""
-    checked_path("faceres")  # before any work
     folder, clock = Path(values["output_dir"]), Clock()
     conception = build_conception({**values, "siblings": 1, "siblings_only": None}, generator)
-    if conception.directions is None or not isinstance(conception.steering, Steering):
-        raise UserError("children are evaluated at set ages: choose child=steered with its directions.")
+    checked_path("faceres")  # before any work
     if values["layout"] == "sampled":
         couples, failures = (
             sampled_couples(generator, values["couples"], values["seed"] + 3 * HELD_OUT),

@@ -28,6 +28,12 @@ def _number(value: Any) -> str:
     return f"{value['mean']:.3f}{spread}{interval}"
 
 
+def _count(row: Mapping[str, Any], column: str) -> int:
+    """Children, or fewer where the column is of one age, or more where it is of pairs."""
+    value = row[column]
+    return int(value["n"] if isinstance(value, Mapping) else row["n"])
+
+
 def text_of(table: Mapping[str, Mapping[str, Any]], real: Mapping[str, Any]) -> str:
     """One block a column: methods below each other, real families last. *: by a network that took part in the making."""
     lines = []
@@ -36,7 +42,7 @@ def text_of(table: Mapping[str, Mapping[str, Any]], real: Mapping[str, Any]) -> 
         rows = [(method, _number(row[column])) for method, row in table.items() if row.get(column) is not None]
         if rows:
             lines.append(f"{column}{mark}")
-            lines += [f"  {method:18} {value}   n {table[method]['n']}" for method, value in rows]
+            lines += [f"  {method:18} {value}   n {_count(table[method], column)}" for method, value in rows]
             lines += [f"  {'real families':18} {_number(real[column])}"] if column in real else []
     return "\n".join(lines)
 

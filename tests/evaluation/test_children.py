@@ -81,8 +81,11 @@ def test_two_sampled_couples_and_again(run: Callable[..., Ran], tmp_path: Path) 
     assert (tmp_path / "out/children.png").exists()
 
 
+@pytest.mark.weights
+@needs_faceres
 def test_what_cannot_be_evaluated(run: Callable[..., Ran]) -> None:
-    done = run(
-        "evaluate_children", "child=fixed_steps", "layout=sampled", "generator=tiny", "inherit.path=null", code=1
-    )
-    assert "error:" in done.stderr
+    base = ["evaluate_children", "generator=tiny", "inherit.path=null", "child=fixed_steps", "couples=1"]
+    assert "choose child=steered with its directions" in run(*base, "layout=sampled", code=1).stderr
+    assert "data=FOLDER must be given" in run(*base, code=1).stderr
+    assert "no such folder" in run(*base, "data=nowhere", code=1).stderr
+    assert "layout" in run(*base, "data=.", "layout=album", code=1).stderr
