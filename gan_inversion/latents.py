@@ -34,6 +34,12 @@ def hash_of_ws(ws: Tensor) -> str:
     return hash_of(ws.detach().cpu().contiguous().numpy().tobytes())
 
 
+def hash_of_latents(latents: Latents) -> str:
+    """Of all the numbers."""
+    offset = "" if latents.style_offset is None else hash_of_ws(latents.style_offset)
+    return hash_of_ws(latents.ws) + offset
+
+
 def face_bytes(pixels: np.ndarray) -> bytes:
     """Shape and values of a picture, for hashing."""
     return repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()

@@ -311,7 +311,11 @@ def job_of(values: dict[str, Any]) -> dict[str, Any]:
     Inputs are left out, because paths name no content: scripts add their hashes.
     """
     elsewhere = ("output_dir", "overwrite", "runner", "store", "father", "mother", "of_child", "parent")
-    return {key: value for key, value in values.items() if key not in elsewhere}
+    job = {key: value for key, value in values.items() if key not in elsewhere}
+    for group, key in (("child", "directions"), ("inherit", "path")):  # scripts add the files' hashes
+        if group in job:
+            job[group] = {name: value for name, value in job[group].items() if name != key}
+    return job
 
 
 def hydra_files(config: DictConfig) -> dict[str, str]:

@@ -23,7 +23,7 @@ def main(config: DictConfig) -> None:
 
     paths = {role: values[role] for role in ("father", "mother")}
     photos = clock("load", family.load, paths)
-    job = job_of(values) | {f"{role}_sha256": photo.sha256 for role, photo in photos.items()}
+    job = job_of(values) | {f"{role}_sha256": photo.sha256 for role, photo in photos.items()} | conceive.files
     folder = open_folder(config.output_dir, job, hydra_files(config), config.overwrite, paths.values())
     aligner = with_size(build(values["aligner"], "aligner"), generator.resolution)
     faces = clock("align", family.align, photos, aligner, {role: values[f"{role}_face"] for role in photos}, folder)

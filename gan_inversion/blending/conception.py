@@ -29,7 +29,7 @@ class Child:
     @property
     def name(self) -> str:
         """child_00, or child_00_age_08 where it is drawn at several ages."""
-        age = f"_age_{self.steered.age:02.0f}" if self.one_of_many_ages else ""
+        age = f"_age_{self.steered.age:04.1f}".removesuffix(".0") if self.one_of_many_ages else ""
         return f"child_{self.number:02d}{age}"
 
     def caption(self, alone: bool) -> str:
@@ -61,6 +61,12 @@ class Conception:
     steering: Steering | FixedSteps
     directions: Directions | None  # None where nothing is steered
 
+    @property
+    def files(self) -> dict[str, str]:
+        """Hashes of what was read, for a job's identity."""
+        read = {"directions_sha256": self.directions, "regions_sha256": self.inheritance.regions}
+        return {name: file.sha256 for name, file in read.items() if file is not None}
+
     def __call__(
         self,
         father: Inversion,
@@ -86,13 +92,11 @@ def prepare(
     recipes: Mapping[int, Sibling], inherit: Inherit, steering: Steering | FixedSteps, generator: Generator
 ) -> Conception:
     """Raises UserError for what is missing: regions or directions of this generator."""
-    regions = inherit.load(generator)
+    regions = inherit.load(generator) if inherit.chosen or any(r.diversity for r in recipes.values()) else None
     return Conception(recipes, Inheritance(regions, inherit.chosen), steering, steering.load(generator))
 
 
 def describe_inheritance(recipe: Recipe, inheritance: Inheritance, num_ws: int) -> dict[str, Any]:
-    """The weights of the mother, by row of W+ and by region."""
-    return {
-        "mother_weights": recipe.weights(num_ws).tolist(),
-        "region_weights": inheritance.weights(recipe, num_ws),
-    }
+    """The weights of the mother by row of W+, and by region and row."""
+    regions = {region: weights.tolist() for region, weights in inheritance.weights(recipe, num_ws).items()}
+    return {"mother_weights": recipe.weights(num_ws).tolist(), "region_weights": regions}

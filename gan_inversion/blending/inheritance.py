@@ -53,11 +53,11 @@ class Sibling(Recipe):
         share = torch.tensor(shares)[(rows >= MIDDLE).long() + (rows >= FINE).long()]
         return _around(means, share).float()
 
-    def region_weights(self, num_ws: int) -> dict[str, float]:
-        """Region -> weight of the mother, around the mean of base's rows."""
-        mean = self.base.weights(num_ws).double().mean()
-        shares = torch.tensor(self._shares(2, len(REGIONS)))
-        return dict(zip(REGIONS, _around(mean.repeat(len(REGIONS)), shares).tolist(), strict=True))
+    def region_weights(self, num_ws: int) -> dict[str, Tensor]:
+        """Region -> weight of the mother for the styles of each row [L], around base's, as certain as those."""
+        means, shares = self.base.weights(num_ws).double(), self._shares(2, len(REGIONS)).tolist()
+        drawn = [_around(means, torch.full_like(means, share)).float() for share in shares]
+        return dict(zip(REGIONS, drawn, strict=True))
 
     def __call__(self, father: Tensor, mother: Tensor, generator: Generator) -> Tensor:
         """father, mother [L, D] -> child [L, D]."""
@@ -66,10 +66,7 @@ class Sibling(Recipe):
         ws = super().__call__(father, mother, generator)
         together = ws.mean(0)
         ws = together + GATHERED * (ws - together)
-        own = min(MUTATION * self.diversity, 1.0)
-        passed_on = min(
-            1.0, (2 * (1 - own**2)) ** 0.5
-        )  # a mean of two has half the variance; the whole must not exceed 1
+        own, passed_on = shares_of(self.diversity)
         statistics = generator.statistics()
         mean = statistics.p_mean
         z = torch.from_numpy(self._random(3).standard_normal((1, generator.z_dim))).float()
@@ -88,6 +85,13 @@ class Sibling(Recipe):
 
     def _random(self, stream: int) -> np.random.Generator:
         return np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, self.index, stream])))
+
+
+def shares_of(diversity: float) -> tuple[float, float]:
+    """(a child's own part, what of its parents' mean is kept): even means have half the population's variance, and the
+    whole is not to exceed it."""
+    own = min(MUTATION * diversity, 1.0)
+    return own, min(1.0, (2 * (1 - own**2)) ** 0.5)
 
 
 def _around(means: Tensor, shares: Tensor) -> Tensor:
@@ -129,14 +133,17 @@ class Inherit:
 
 
 def style_offset(
-    ws: Tensor, father: Tensor, mother: Tensor, weights: Mapping[str, float], regions: Regions, generator: Generator
+    ws: Tensor, father: Tensor, mother: Tensor, weights: Mapping[str, Tensor], regions: Regions, generator: Generator
 ) -> Tensor:
-    """[S]: what to add to the styles of the child's ws [L, D], so that each region's are those of its parents' mixture."""
+    """[S]: what to add to the styles of the child's ws [L, D], so that each region's are those of its parents' mixture.
+
+    weights: region -> weight of the mother for the styles of each row, [L].
+    """
     with torch.no_grad():
         child, first, second = generator.styles(torch.stack([ws, father, mother]).to(generator.device)).cpu()
     offset = torch.zeros_like(child)
     for region, weight in weights.items():
-        offset += regions.choice[region] * (torch.lerp(first, second, weight) - child)
+        offset += regions.choice[region] * (torch.lerp(first, second, weight[generator.style_rows]) - child)
     return offset
 
 
@@ -147,10 +154,11 @@ class Inheritance:
     regions: Regions | None = None
     chosen: Mapping[str, float] = field(default_factory=dict)
 
-    def weights(self, recipe: Recipe, num_ws: int) -> dict[str, float]:
-        """Region -> weight: what was said, else what is drawn for this child."""
+    def weights(self, recipe: Recipe, num_ws: int) -> dict[str, Tensor]:
+        """Region -> weight for the styles of each row [L]: what was said, else what is drawn for this child."""
         drawn = recipe.region_weights(num_ws) if isinstance(recipe, Sibling) and recipe.diversity else {}
-        return {**drawn, **self.chosen} if self.regions else {}
+        said = {region: torch.full((num_ws,), weight) for region, weight in self.chosen.items()}
+        return {**drawn, **said} if self.regions else {}
 
     def __call__(self, recipe: Recipe, father: Tensor, mother: Tensor, generator: Generator) -> Latents:
         """father, mother [L, D] -> the child's latents."""

@@ -1,8 +1,9 @@
 """From a child and one parent, plausible faces of the other parent.
 
-In whitened P a child is half of each parent plus a part of its own (`inheritance`): c = (a + b) / 2 + m with b, m normal,
-b ~ N(0, I) and m ~ N(0, mutation^2 I). Given c and a, the other parent is normal too: mean 2 s (c - a / 2), where
-s = 1 / (1 + 4 mutation^2) draws the linear solution 2 c - a back to the population, and variance (1 - s) I.
+A simplification of `inheritance`, whose weights nobody knows afterwards: in whitened P a child is half of each parent plus
+a part of its own, c = k (a + b) / 2 + m, with b ~ N(0, I) and m ~ N(0, own^2 I). Given c and a, the other parent is normal
+too: mean 2 s (c / k - a / 2), where s = 1 / (1 + 4 own^2 / k^2) draws the linear solution back to the population, and
+variance (1 - s) I.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ from torch import Tensor
 from ..directions.plausible import draw_back, unwhiten, whiten
 from ..generators.statistics import sample_w
 from ..interfaces import Generator
-from .inheritance import MUTATION
+from .inheritance import shares_of
 
 PSI = 0.8  # truncation of what is not known
 
 
 def shrinkage(diversity: float) -> float:
     """s above: 1 for a child without a part of its own, smaller the more of it is its own."""
-    return 1 / (1 + 4 * (MUTATION * diversity) ** 2)
+    own, kept = shares_of(diversity)
+    return 1 / (1 + 4 * (own / kept) ** 2) if kept else 0.0
 
 
 def partner(child: Tensor, parent: Tensor, generator: Generator, seed: int, index: int, diversity: float) -> Tensor:
@@ -32,9 +34,9 @@ def partner(child: Tensor, parent: Tensor, generator: Generator, seed: int, inde
     statistics = generator.statistics()
     c, a = (whiten(draw_back(ws, statistics), statistics) for ws in (child, parent))
     s = shrinkage(diversity)
-    mean = s * (2 * c - a)
+    mean = s * (2 * c / max(shares_of(diversity)[1], 1e-6) - a)
     # Over families its mean square is s; inversions of photographs, which lie farther out, are brought to that.
-    mean = mean * (s / mean.square().mean()).sqrt().clamp_max(1.0)
+    mean = mean * (s / mean.square().mean().clamp_min(1e-12)).sqrt().clamp_max(1.0)
     (number,) = np.random.SeedSequence([seed, index]).generate_state(1).tolist()
     # A face of the population rather than Gaussian noise: the mapping's samples are only close to a Gaussian.
     own = PSI * whiten(sample_w(generator, 1, number)[1][0], statistics)

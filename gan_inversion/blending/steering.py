@@ -26,7 +26,14 @@ LOOK = 256  # pixels of the pictures that the loop reads
 PULLS = (0.0, 0.25, 0.45)  # tried in turn, until the goal is reached
 ROUNDS = 2  # of gender and age in turn
 WIDTHS = ((2.0, 4), (0.5, 3))  # around a guess: how far to look, in how many pictures
-NUDGES = (-0.2, 0.2, -0.4, 0.4, -0.7, 0.7)  # steps along age to try when the true picture reads otherwise
+NUDGES = (
+    -0.2,
+    0.2,
+    -0.4,
+    0.4,
+    -0.7,
+    0.7,
+)  # steps to try when the true picture reads otherwise
 SURER = 1.0  # log-odds beyond the wanted certainty that are aimed at
 
 
@@ -62,6 +69,8 @@ class Steering:
     def __post_init__(self) -> None:
         if self.gender not in (None, "drawn", *GENDERS):
             raise UserError(f"child.gender={self.gender}: choose female, male, drawn or null.")
+        if len(set(self.targets)) < len(self.targets):
+            raise UserError(f"child.ages={list(self.targets)}: an age stands there twice.")
         for age in self.targets:
             if age is not None and not 0 <= age <= 80:
                 raise UserError(f"child.age={age:g}: 0 to 80 years can be asked for.")
@@ -85,24 +94,22 @@ class Steering:
         gender = drawn if self.gender == "drawn" else self.gender or ""
         if directions is None:
             return [Steered(child)]
-        found, start = [], (0.0, 0.0)
+        found = []
         for age in self.targets:
             tries = []
             for pull in PULLS:  # towards the average, where directions lead everyone
                 loop = _Loop(self, pulled(child, pull, generator), directions, generator, age, gender)
-                steps, read = loop.run(start)
-                tries.append((loop.miss(read), Steered(loop.moved(*steps), age, gender, read, steps, pull)))
+                steps, read = loop.run()
+                tries.append((loop.miss(read), read, Steered(loop.moved(*steps), age, gender, read, steps, pull)))
                 if loop.miss(read) <= 1:
                     break
-            missed, steered = min(tries, key=lambda pair: pair[0])
+            missed, read, steered = min(tries, key=lambda one: one[0])
             steered = replace(steered, reached=missed <= 1)
-            start = steered.steps
             if not steered.reached:
                 wanted = " ".join(str(goal) for goal in ("" if age is None else f"{age:g} years", gender) if goal)
                 log.warning(
                     "asked for %s: came as near as %.0f years, male %.2f, with steps %.1f and %.1f of at most %g",
-                    wanted, steered.read.age if steered.read else 0, steered.read.male if steered.read else 0, *start,
-                    self.bound,
+                    wanted, read.age, read.male, *steered.steps, self.bound,
                 )  # fmt: skip
             found.append(steered)
         return found
@@ -181,9 +188,9 @@ class _Loop:
         gender = 2 - self.sign * log_odds(read.male) / self.sure if self.sign else 0.0
         return max(age, gender)
 
-    def run(self, start: tuple[float, float]) -> tuple[tuple[float, float], FaceLabels]:
+    def run(self) -> tuple[tuple[float, float], FaceLabels]:
         """Steps along age and gender, and what is read in the true picture there."""
-        a, g = start
+        a, g = 0.0, 0.0
         for _ in range(ROUNDS):  # each direction leaves the other label alone only on the average
             g = self.find_gender(a, g)
             a = self.find_age(a, g)
@@ -191,7 +198,9 @@ class _Loop:
                 break
         tries = [((a, g), self.look(a, g, None))]
         for nudge in NUDGES if self.miss(tries[0][1]) > 1 else ():
-            there = min(max(a + nudge, -self.goal.bound), self.goal.bound), g
+            along_age = self.age is not None
+            moved = min(max((a if along_age else g) + nudge, -self.goal.bound), self.goal.bound)
+            there = (moved, g) if along_age else (a, moved)
             tries.append((there, self.look(*there, None)))
         return min(tries, key=lambda pair: self.miss(pair[1]))
 

@@ -27,7 +27,7 @@ def sefa(generator: Generator, count: int) -> Tensor:
     ws = torch.zeros(1 + generator.w_dim, generator.num_ws, generator.w_dim, device=generator.device)
     ws[1:] = torch.eye(generator.w_dim, device=generator.device)[:, None]
     with torch.no_grad():
-        styles = generator.styles(ws).double().cpu()
+        styles = generator.styles(ws).cpu().double()
     slopes = styles[1:] - styles[:1]  # [D, S]
     layers = generator.style_rows
     chosen = [slopes[:, layers == row] for row in range(generator.num_ws)]

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..checkpoints.trained import load_trained, save_tensors
 from ..image import area_resize
 from ..interfaces import Generator, UserError
+from ..latents import hash_of_ws
 from ..spelling import suggestion
 from .plausible import from_p, to_p
 from .reader import Reader, from_tensors, to_tensors
@@ -83,7 +84,7 @@ def load_directions(path: str, generator: Generator) -> Directions:
         made = from_tensors(reader) if reader else None
         return Directions(vectors, facts["deviations"], facts["space"], made, trained.sha256)
     try:
-        values = np.load(path, allow_pickle=False) if suffix == ".npy" else torch.load(path, weights_only=True)
+        values = np.load(path, allow_pickle=False) if suffix == ".npy" else torch.load(path, "cpu", weights_only=True)
         vector = torch.as_tensor(values).detach().float().squeeze()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
@@ -96,7 +97,9 @@ def load_directions(path: str, generator: Generator) -> Directions:
             f"{path}: its shape {list(vector.shape)} does not fit {generator.name}, which has {generator.num_ws} rows of "
             f"{generator.w_dim} numbers."
         )
-    return Directions({Path(path).stem: vector})
+    if not vector.isfinite().all():
+        raise UserError(f"{path}: some of its numbers are not finite.")
+    return Directions({Path(path).stem: vector}, sha256=hash_of_ws(vector))
 
 
 @dataclass(frozen=True)

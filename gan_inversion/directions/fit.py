@@ -51,7 +51,7 @@ def _standard(values: Tensor) -> Tensor:
 
 
 def _ridge(x: Tensor, y: Tensor, ridge: float) -> Tensor:
-    """[D, K]: coefficients of y on x, both centred."""
+    """[D, K]: coefficients of y, centred, on x, which is whitened by the population."""
     return torch.linalg.solve(x.T @ x + ridge * torch.eye(x.shape[1], dtype=x.dtype), x.T @ y)
 
 

@@ -85,7 +85,7 @@ def measure(
             signs = torch.randint(0, 2, image.shape, generator=random).to(image) * 2 - 1
             keep = k < len(masks) - 1
             (gradient,) = torch.autograd.grad((image * signs * mask.sqrt()).sum(), styles, retain_graph=keep)
-            total[k] += gradient[0].double().cpu().square() / count
+            total[k] += gradient[0].cpu().double().square() / count
         progress()
     return (total * style_variance(generator)).float()
 
@@ -97,7 +97,7 @@ def style_variance(generator: Generator, count: int = 2000, seed: int = 5) -> Te
         parts = [
             generator.styles(part[:, None].repeat(1, generator.num_ws, 1).to(generator.device)) for part in w.split(100)
         ]
-    return torch.cat(parts).double().var(0).cpu()
+    return torch.cat(parts).cpu().double().var(0)
 
 
 def choose(changes: Tensor, masks: Tensor, contrast: float) -> Tensor:

@@ -50,12 +50,15 @@ def find_faces(places: Sequence[str], generator: Generator) -> list[Point]:
     used: set[str] = set()
     for path, label, named in _files(places):
         found = load_all_latents(path)
-        if any(one.ws.shape != (generator.num_ws, generator.w_dim) for one in found.values()):
-            if named or not found:
+        if not found or any(one.ws.shape != (generator.num_ws, generator.w_dim) for one in found.values()):
+            if named:
                 raise UserError(
                     f"{path}: holds no latents of {generator.name}. Give files written by invert or family."
                 )
             log.info("%s: no latents, left out", path)
+            continue
+        if not named and all(one.generator_sha256 == "" for one in found.values()):
+            log.info("%s: no file of stored latents, left out", path)
             continue
         if any(one.generator_sha256 != generator.sha256 for one in found.values()):
             raise UserError(f"{path}: these latents belong to another generator. Choose it, or leave the file out.")

@@ -94,6 +94,9 @@ def summarise_method(families: Sequence[FamilySeen], method: str, seed: int) -> 
         spread = _spread(having, method, network, sign)
         if spread:
             row[f"siblings_{network}"] = vars(summarise(spread, seed))
+        spread = _spread(having, method, network, sign, of_one_age=True)
+        if spread:
+            row[f"siblings_at_one_age_{network}"] = vars(summarise(spread, seed))
     row |= _labels(having, method, seed)
     plausible = [child.seen.p_norm for child in children if child.seen.p_norm is not None]
     if plausible:
@@ -117,14 +120,18 @@ def _auc(families: Sequence[FamilySeen], having: Sequence[FamilySeen], method: s
     return float(np.mean(found)) if found else None
 
 
-def _spread(having: Sequence[FamilySeen], method: str, network: str, sign: float) -> dict[str, list[float]]:
-    """Family -> dlib distance or FaceRes cosine of each pair of siblings."""
+def _spread(
+    having: Sequence[FamilySeen], method: str, network: str, sign: float, of_one_age: bool = False
+) -> dict[str, list[float]]:
+    """Family -> dlib distance or FaceRes cosine of each pair of siblings, all or those of one age."""
     pairs = dict[str, list[float]]()
     for family in having:
-        seen = [child.seen for child in family.children[method]]
-        for i, one in enumerate(seen):
-            for other in seen[i + 1 :]:
-                pairs.setdefault(family.family, []).append(sign * nearness(network, one, other))
+        children = family.children[method]
+        for i, one in enumerate(children):
+            for other in children[i + 1 :]:
+                if not of_one_age or one.age == other.age is not None:
+                    near = sign * nearness(network, one.seen, other.seen)
+                    pairs.setdefault(family.family, []).append(near)
     return pairs
 
 

@@ -36,7 +36,7 @@ def check_regions(generator: Generator, regions: Regions, couples: int, seed: in
         even = area_resize(draw(generator, Latents(ws)), size)
         tiles = [*(area_resize(draw(generator, Latents(parent)), size) for parent in (father, mother)), even]
         for k, region in enumerate(REGIONS):
-            offset = style_offset(ws, father, mother, {region: 1.0}, regions, generator)
+            offset = style_offset(ws, father, mother, {region: torch.ones(len(ws))}, regions, generator)
             image = area_resize(draw(generator, Latents(ws, offset)), size)
             rows[region].append(inside_and_ratio(even, image, fixed[k]))
             tiles.append(image)

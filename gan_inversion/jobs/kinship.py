@@ -12,15 +12,15 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from ..blending.blends import Blend
 from ..blending.conception import Conception
-from ..blending.inheritance import GATHERED, MUTATION, Sibling
-from ..blending.steering import PULLS, Steering
+from ..blending.inheritance import GATHERED, MUTATION
+from ..blending.steering import LOOK, NUDGES, PULLS, WIDTHS, Steering
 from ..checkpoints.trained import read_safetensors
+from ..directions.plausible import REACH
 from ..directions.search import draw_w
-from ..evaluation.children import BANDS, FamilySeen, Made, Seen, look
+from ..evaluation.children import BANDS, SIZE, FamilySeen, Made, Seen, look
 from ..generators.statistics import sample_w
-from ..image import to_tensor, write_atomically
+from ..image import area_resize, to_tensor, write_atomically
 from ..interfaces import AlignedFace, Generator, Inversion, Latents, UserError
 from ..latents import draw, hash_of_ws
 from ..losses.prior import p_norm
@@ -48,7 +48,8 @@ def sampled_couples(generator: Generator, count: int, seed: int) -> list[Couple]
     """Couples that the generator made up: parents whose every picture is known."""
     rows = draw_w(generator, 2 * count, seed)[:, None].repeat(1, generator.num_ws, 1)
     found = [Inversion(ws, generator.sha256) for ws in rows]
-    pictures = [draw(generator, one.latents).cpu() for one in found]
+    size = min(SIZE, generator.resolution)
+    pictures = [area_resize(draw(generator, one.latents).cpu(), size) for one in found]
     couples = []
     for i in range(count):
         name, (father, mother) = f"sampled_{i:04d}", found[2 * i : 2 * i + 2]
@@ -57,8 +58,8 @@ def sampled_couples(generator: Generator, count: int, seed: int) -> list[Couple]
 
 
 def photo_picture(face: AlignedFace) -> Tensor:
-    """[1, 3, R, R] in [-1, 1]."""
-    return to_tensor(face.pixels)
+    """[1, 3, 256, 256] in [-1, 1]: as large as it is looked at, since all are held together."""
+    return area_resize(to_tensor(face.pixels), min(SIZE, face.pixels.shape[0]))
 
 
 def see_couple(
@@ -83,7 +84,7 @@ def see_couple(
         for picture, one in ((couple.father_picture, couple.father), (couple.mother_picture, couple.mother))
     ]
     children: dict[str, list[Made]] = {"ours": [], "random_same_age": []}
-    base = next(iter(conception.recipes.values())) if conception.recipes else Sibling(Blend())
+    base = next(iter(conception.recipes.values()))
     random = sample_w(generator, 1, seed + RANDOM_SEED + number)[1][0]
     for index, (age, gender) in enumerate(GOALS):
         recipe = replace(base, seed=seed + number, index=index)
@@ -127,7 +128,7 @@ def _identity(couple: Couple, number: int, conception: Conception, generator: Ge
         ],
         "chosen": dict(conception.inheritance.chosen),
         "number": [number, seed],
-        "constants": [GATHERED, MUTATION, PULLS, versions()],
+        "constants": [GATHERED, MUTATION, REACH, PULLS, WIDTHS, NUDGES, LOOK, versions()],
     }
     return json.dumps(parts, sort_keys=True)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..blending.steering import Steering
 from ..build import build, build_conception, build_task, with_size
 from ..checkpoints.catalogue import checked_path
 from ..evaluation.children import real_families, summarise_method
@@ -19,22 +20,25 @@ from ..latents import to_json
 from ..report.kinship import csv_of, plot_kinship, text_of
 from ..report.progress import InversionBar, bar_of
 from ..report.responses import png_of
-from ..report.run_folder import Clock
+from ..report.run_folder import open_folder
 from .directions import HELD_OUT
 
 
 def evaluate_children(values: Mapping[str, Any], generator: Generator) -> None:
     """Families -> table of methods against real families. `values`: the config of `evaluate_children`."""
-    folder, clock = Path(values["output_dir"]), Clock()
     conception = build_conception({**values, "siblings": 1, "siblings_only": None}, generator)
-    checked_path("faceres")  # before any work
+    if conception.directions is None or not isinstance(conception.steering, Steering):
+        raise UserError("children are evaluated at set ages: choose child=steered with its directions.")
+    checked_path("faceres")  # all of this before any work
+    what = {key: values[key] for key in ("layout", "seed")}
+    folder = open_folder(values["output_dir"], {"script": "evaluate_children", **what}, {}, False).root
     if values["layout"] == "sampled":
         couples, failures = (
             sampled_couples(generator, values["couples"], values["seed"] + 3 * HELD_OUT),
             dict[str, str](),
         )
     else:
-        couples, failures = clock("invert", photographed_couples, values, generator)
+        couples, failures = photographed_couples(values, generator)
     if not couples:
         raise UserError(
             f"data={values['data']}: no couple could be used: {'; '.join(failures.values()) or 'none found'}"
@@ -65,6 +69,10 @@ def photographed_couples(values: Mapping[str, Any], generator: Generator) -> tup
         else find_families(values["data"], values["layout"])
     )
     families = [kin for kin in families if kin.father and kin.mother][: values["couples"]]
+    if not families:
+        raise UserError(
+            f"data={values['data']}: no couples in it (kinfacew has one parent a child, and cannot be used)."
+        )
     aligner = with_size(build(values["aligner"], "aligner"), generator.resolution)
     wanted = dict.fromkeys(path for kin in families for path in (kin.father, kin.mother, *kin.children) if path)
     photos, unread = album.load_all({str(path): path for path in wanted})
@@ -77,6 +85,8 @@ def photographed_couples(values: Mapping[str, Any], generator: Generator) -> tup
         todo = [by_path[name] for name in dict.fromkeys(parents)]
         runner = build(values["runner"], "runner")
         found, failed = invert_faces(todo, [values["seed"]] * len(todo), task, runner, store, bar)
+    if len(found) + len(failed) < len(todo) or any(not item.inversion.finished for item in found):
+        raise KeyboardInterrupt  # what is finished is in the store
     inversions = {item.face.name: item.inversion for item in found}
     couples: list[Couple] = []
     for kin in families:
@@ -87,4 +97,5 @@ def photographed_couples(values: Mapping[str, Any], generator: Generator) -> tup
             name = f"{len(couples):04d}_{kin.family}"
             couples.append(Couple(name, kin.family, inversions[father], inversions[mother], *pictures, children))
     reasons = {**unread, **unaligned, **{item.face.name: item.reason for item in failed}}
-    return couples, {Path(name).name: reason for name, reason in reasons.items()}
+    root = f"{Path(values['data'])}/"
+    return couples, {name.removeprefix(root): reason.replace(root, "") for name, reason in reasons.items()}

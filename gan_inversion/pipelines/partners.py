@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,11 +12,13 @@ from ..blending.partner import partner
 from ..build import build
 from ..interfaces import Generator, Latents
 from ..jobs import family
-from ..latents import draw, hash_of_ws, latents_at
+from ..latents import draw, hash_of_latents, latents_at
 from ..report.contact_sheet import tiles_sheet
 from ..report.progress import bar_of
 from ..report.run_folder import open_folder
 from ..settings import job_of
+
+log = logging.getLogger(__name__)
 
 
 def find_partners(values: Mapping[str, Any], files: Mapping[str, str], generator: Generator) -> None:
@@ -24,7 +27,12 @@ def find_partners(values: Mapping[str, Any], files: Mapping[str, str], generator
     check_parents(child, parent, generator, ("child", "parent"))
     steering = build(values["child"], "child")
     directions = steering.load(generator)
-    job = job_of(dict(values)) | {"of_child": hash_of_ws(child.ws), "parent": hash_of_ws(parent.ws)}
+    if child.style_offset is not None:
+        log.warning(
+            "this child inherited by region: its style offset is left out, and its other parent guessed without it"
+        )
+    hashes = {key: hash_of_latents(one.latents) for key, one in (("of_child", child), ("parent", parent))}
+    job = job_of(dict(values)) | hashes
     inputs = [str(values[key]).rpartition(":")[0] or values[key] for key in ("of_child", "parent")]
     folder = open_folder(values["output_dir"], job, files, values["overwrite"], inputs)
     other = (

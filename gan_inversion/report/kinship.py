@@ -13,7 +13,8 @@ import numpy as np
 from .trace import COLOURS, draw_text
 
 COLUMNS = ("less_similar_dlib", "less_similar_faceres", "difference_dlib", "difference_faceres", "auc_dlib", "auc_faceres",
-           "siblings_dlib", "siblings_faceres", "age_8_judge", "age_25_judge", "gender_25_judge", "age_8_steering",
+           "siblings_dlib", "siblings_faceres", "siblings_at_one_age_dlib", "siblings_at_one_age_faceres", "age_8_judge",
+           "age_25_judge", "gender_25_judge", "age_8_steering",
            "age_25_steering", "gender_25_steering", "p_norm", "p_norm_no_worse_than_parents")  # fmt: skip
 STEERED_BY = ("_dlib", "_steering")  # endings of columns whose network took part in the making: marked
 

@@ -101,6 +101,8 @@ def test_one_noisy_reading_does_not_decide(generator: Tiny, world: World) -> Non
 def test_several_ages_of_one_child(generator: Tiny, world: World) -> None:
     found = Steering(ages=(2, 8, 16, 30), gender=None)(FACE, "", directions(world), generator)
     assert [child.age for child in found] == [2, 8, 16, 30]
+    (alone,) = Steering(age=16, gender=None)(FACE, "", directions(world), generator)
+    assert alone.steps == found[2].steps  # whatever other ages are drawn
     ages = [child.read.age for child in found if child.read]
     assert ages == pytest.approx([2, 8, 16, 30], abs=1)
     assert len({child.latents.ws[0, 5].item() for child in found}) == 1  # nothing else moved
@@ -131,6 +133,7 @@ def test_settings_move_the_result(generator: Tiny, world: World) -> None:
     [
         ({"gender": "boy"}, "child.gender=boy: choose female, male, drawn or null"),
         ({"age": 300.0}, "child.age=300: 0 to 80 years"),
+        ({"ages": (8.0, 8.0)}, "an age stands there twice"),
         ({"certainty": 1.0}, "certainty between 0.5 and 1"),
     ],
 )
