@@ -86,7 +86,8 @@ def test_every_option_composes_builds_and_runs(group: str, option: str, tmp_path
 @pytest.mark.weights
 @pytest.mark.parametrize("experiment", [path.stem for path in sorted(CONFIGS.glob("experiment/*.yaml"))])
 def test_every_experiment_runs(experiment: str) -> None:
-    values = compose("generator=tiny", "threads=1", f"experiment={experiment}", "inversion.steps=2")
+    start = ["start=mean"] if "start" not in (CONFIGS / f"experiment/{experiment}.yaml").read_text() else []
+    values = compose("generator=tiny", "threads=1", f"experiment={experiment}", "inversion.steps=2", *start)
     assert invert(values).shape == (8, 16)
 
 

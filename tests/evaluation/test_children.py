@@ -84,8 +84,8 @@ def test_two_sampled_couples_and_again(run: Callable[..., Ran], tmp_path: Path) 
 @pytest.mark.weights
 @needs_faceres
 def test_what_cannot_be_evaluated(run: Callable[..., Ran]) -> None:
-    base = ["evaluate_children", "generator=tiny", "inherit.path=null", "child=fixed_steps", "couples=1"]
-    assert "choose child=steered with its directions" in run(*base, "layout=sampled", code=1).stderr
-    assert "data=FOLDER must be given" in run(*base, code=1).stderr
-    assert "no such folder" in run(*base, "data=nowhere", code=1).stderr
-    assert "layout" in run(*base, "data=.", "layout=album", code=1).stderr
+    tiny = ["generator=tiny", "inherit.path=null", "diversity=0", "child=fixed_steps", "couples=1"]
+    assert "choose child=steered with its directions" in run("evaluate_children", *tiny, code=1).stderr
+    assert "data=FOLDER must be given" in run("evaluate_children", "output_dir=a", code=1).stderr
+    assert "no such folder" in run("evaluate_children", "output_dir=b", "data=nowhere", code=1).stderr
+    assert "album" in run("evaluate_children", "output_dir=c", "data=.", "layout=album", code=1).stderr
