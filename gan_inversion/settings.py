@@ -187,14 +187,11 @@ class Partner(Common):
 
 
 @dataclass
-class FindDirections:
+class Searching:
+    """Keys of both searches in a generator."""
+
     output_dir: str = MISSING
-    method: str = "labels"
-    count: int = 1
     samples: int = 1
-    held_out: int = 1
-    identity_weight: float = MISSING
-    judge: bool = True
     seed: int = 0
     device: str = "cpu"
     threads: int | None = None
@@ -202,16 +199,19 @@ class FindDirections:
 
 
 @dataclass
-class FindRegions:
-    output_dir: str = MISSING
-    samples: int = 1
+class FindDirections(Searching):
+    method: str = "labels"
+    count: int = 1
+    held_out: int = 1
+    identity_weight: float = MISSING
+    judge: bool = True
+
+
+@dataclass
+class FindRegions(Searching):
     faces: int = 1
     couples: int = 1
     contrast: float = MISSING
-    seed: int = 0
-    device: str = "cpu"
-    threads: int | None = None
-    generator: dict[str, Any] = MISSING
 
 
 @dataclass

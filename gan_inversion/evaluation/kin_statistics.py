@@ -77,37 +77,6 @@ def auc(own: ArrayLike, others: ArrayLike) -> float:
     return float((below + below_or_equal).mean() / 2 / len(others))
 
 
-def rank_auc(similarity: ArrayLike, true_index: ArrayLike, distractors: ArrayLike | None = None) -> np.ndarray:
-    """For each child the AUC of its own couple: the share of other couples that are less like it, ties half.
-
-    similarity [children, couples]; true_index [children], the column of each child's own couple; distractors, bool
-    [children, couples], False for couples not to compare with, as its grandparents: all by default, and never its own.
-    -> [children], 0..1; 1 ranks first. Raises ValueError if a child has no distractor or a number is not finite.
-    """
-    similarity = np.asarray(similarity, np.float64)
-    _finite(similarity.ravel())
-    rows, columns = np.arange(len(similarity)), np.asarray(true_index)
-    others = np.ones(similarity.shape, bool) if distractors is None else np.array(distractors, bool)
-    others[rows, columns] = False
-    count = others.sum(1)
-    if not count.all():
-        raise ValueError(f"no distractors for child {int(count.argmin())}")
-    own = similarity[rows, columns][:, None]
-    return (((own > similarity) + 0.5 * (own == similarity)) * others).sum(1) / count
-
-
-def spread(distances: ArrayLike) -> float:
-    """Mean distance among k siblings: the sum over i < j of d[i, j], divided by k (k - 1) / 2.
-
-    distances [k, k], symmetric, in the units of REAL's "siblings", which it is compared with. Raises ValueError below
-    two siblings.
-    """
-    distances = np.asarray(distances, np.float64)
-    if distances.ndim != 2 or distances.shape[0] != distances.shape[1]:
-        raise ValueError(f"distances must be [k, k], not {list(distances.shape)}")
-    return float(_finite(distances[np.triu_indices(len(distances), 1)]).mean())
-
-
 def bootstrap_interval(
     values: Mapping[str, Sequence[float]],
     seed: int,

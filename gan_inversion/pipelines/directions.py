@@ -22,7 +22,7 @@ from ..evaluation.regions import check_regions
 from ..image import save_synthetic, write_atomically
 from ..interfaces import Generator, UserError
 from ..latents import to_json
-from ..report.progress import Counter
+from ..report.progress import Showing
 from ..report.responses import plot_responses, png_of, strips
 from ..report.run_folder import provenance
 
@@ -46,17 +46,17 @@ def find_directions(values: Mapping[str, Any], generator: Generator) -> None:
         raise UserError(f"method={values['method']}: choose labels, {' or '.join(CLOSED_FORM)}.")
     if values["judge"]:
         checked_path("faceres")  # before a quarter of an hour of searching
-    with Counter("labelling", values["samples"], "face") as bar:
-        found = search(generator, values["samples"], values["seed"], folder / "labels.safetensors", bar.at)
+    with Showing("labelling", values["samples"]) as bar:
+        found = search(generator, values["samples"], values["seed"], folder / "labels.safetensors", bar.reach)
     reader = fit_reader(found.identity, found.labels[:, :2])
     labels = reader.smooth(found.labels, found.identity)
     fitted = fit(found.w, labels, found.identity, generator.statistics(), values["identity_weight"])
     steps = dict(zip(LABELS, fitted.vectors, strict=True))
     directions = Directions(steps, dict(zip(LABELS, fitted.deviations.tolist(), strict=True)), "p", reader)
     save_directions(path, directions, generator, how)
-    with Counter("validating", values["held_out"], "face") as bar:
+    with Showing("validating", values["held_out"]) as bar:
         fresh = draw_w(generator, values["held_out"], values["seed"] + HELD_OUT)
-        report = validate(generator, fresh, directions, values["judge"], bar.step)
+        report = validate(generator, fresh, directions, values["judge"], bar.update)
     correlation = dict(zip(LABELS, fitted.correlation.tolist(), strict=True))
     curves = {name: np.array(rows) for name, rows in report.pop("curves").items()}
     document = {**how, "ridge": fitted.ridge, "correlation": correlation, "held_out": report}
@@ -70,8 +70,8 @@ def find_regions(values: Mapping[str, Any], generator: Generator) -> None:
     """Masks, gradients, choice, check, report. `values`: the config of `find_regions`."""
     folder = Path(values["output_dir"])
     masks = mean_masks(generator, values["faces"], values["seed"] + HELD_OUT)
-    with Counter("measuring", values["samples"], "face") as bar:
-        changes = measure(generator, masks, values["samples"], values["seed"], bar.step)
+    with Showing("measuring", values["samples"]) as bar:
+        changes = measure(generator, masks, values["samples"], values["seed"], bar.update)
     choice = choose(changes, masks, values["contrast"])
     regions = Regions(dict(zip(REGIONS, choice, strict=True)), masks)
     how = {key: values[key] for key in ("samples", "faces", "contrast", "seed")}

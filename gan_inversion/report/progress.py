@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TypeVar
 
@@ -19,24 +19,27 @@ def bar_of(title: str, unit: str) -> Callable[[Iterable[T]], Iterable[T]]:
     return lambda items: tqdm(list(items), desc=title, unit=unit, disable=None)
 
 
-class Counter:
-    """A bar that is told how far things are; use as a context manager."""
+class Showing:
+    """A progress bar; elsewhere than on a terminal, a line every 30 seconds."""
 
-    def __init__(self, title: str, total: int, unit: str) -> None:
-        self._bar = tqdm(total=total, desc=title, unit=unit, mininterval=1, disable=None)
+    def __init__(self, title: str, total: int) -> None:
+        live = sys.stderr.isatty()
+        self._bar = tqdm(total=total, desc=title, mininterval=0.5 if live else 30, maxinterval=1 if live else 60)
 
-    def __enter__(self) -> Counter:
+    def __enter__(self) -> Showing:
         return self
 
-    def at(self, done: int) -> None:
-        self._bar.update(done - self._bar.n)
+    def reach(self, count: int) -> None:
+        self._bar.update(count - self._bar.n)
 
-    def step(self) -> None:
+    def update(self) -> None:
         self._bar.update(1)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def step(self, step: int, losses: Mapping[str, float]) -> None:
+        self._bar.set_postfix_str("  ".join(f"{name} {value:.3f}" for name, value in losses.items()), refresh=False)
+        self.reach(step + 1)
+
+    def __exit__(self, *error: object) -> None:
         self._bar.close()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,40 +11,16 @@ import cv2
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from ..checkpoints.trained import save_trained
 from ..image import write_atomically
 from ..interfaces import Generator
+from ..report.progress import Showing
 from ..report.trace import plot_losses
 from .samples import Samples
 from .trainer import Curve, LossOf, train
 
 SMOOTH = 200  # points of the plotted curve
-
-
-class Showing:
-    """A progress bar; elsewhere than on a terminal, a line every 30 seconds."""
-
-    def __init__(self, title: str, total: int) -> None:
-        live = sys.stderr.isatty()
-        self._bar = tqdm(total=total, desc=title, mininterval=0.5 if live else 30, maxinterval=1 if live else 60)
-
-    def __enter__(self) -> Showing:
-        return self
-
-    def reach(self, count: int) -> None:
-        self._bar.update(count - self._bar.n)
-
-    def update(self) -> None:
-        self._bar.update(1)
-
-    def step(self, step: int, losses: Mapping[str, float]) -> None:
-        self._bar.set_postfix_str("  ".join(f"{name} {value:.3f}" for name, value in losses.items()), refresh=False)
-        self.reach(step + 1)
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.close()
 
 
 def facts_of(values: Mapping[str, Any], generator: Generator) -> dict[str, Any]:

@@ -12,8 +12,6 @@ from gan_inversion.evaluation.kin_statistics import (
     REAL_AUC,
     auc,
     bootstrap_interval,
-    rank_auc,
-    spread,
     summarise,
 )
 
@@ -38,32 +36,6 @@ def test_auc_by_hand() -> None:
 def test_what_is_no_number_is_refused(own: list[float], others: list[float]) -> None:
     with pytest.raises(ValueError, match="finite"):
         auc(own, others)
-
-
-def test_rank_among_couples() -> None:
-    similarity = [[0.9, 0.1, 0.2], [0.3, 0.3, 0.1], [0.5, 0.4, 0.2]]
-    assert rank_auc(similarity, [0, 1, 2]).tolist() == [1, 0.75, 0]
-    for child, couple in enumerate([0, 1, 2]):
-        others = [s for i, s in enumerate(similarity[child]) if i != couple]
-        assert rank_auc(similarity, [0, 1, 2])[child] == auc([similarity[child][couple]], others)
-
-
-def test_couples_can_be_left_out_for_one_child() -> None:
-    similarity, own = [[0.5, 0.9, 0.1], [0.2, 0.3, 0.4]], [0, 1]
-    allowed = np.array([[True, False, True], [True, True, True]])
-    assert rank_auc(similarity, own, allowed).tolist() == [1, 0.5]
-    assert allowed.sum() == 5, "the caller's mask is not written to"
-    with pytest.raises(ValueError, match="no distractors for child 1"):
-        rank_auc(similarity, own, [[True, True, True], [False, True, False]])
-    with pytest.raises(ValueError, match="finite"):
-        rank_auc([[0.5, np.nan]], [0])
-
-
-def test_spread_is_the_mean_of_the_pairs() -> None:
-    assert spread([[0, 1, 2], [1, 0, 6], [2, 6, 0]]) == pytest.approx(3)
-    for distances in ([[0.0]], [[0.0, 1.0]]):
-        with pytest.raises(ValueError, match=r"finite|\[k, k\]"):
-            spread(distances)
 
 
 def test_summary_by_hand() -> None:
