@@ -24,6 +24,10 @@ class UserError(Exception):
     """Something the user can put right. The message names the file or the setting, and the remedy."""
 
 
+class StorageError(UserError):
+    """A disk or storage that cannot be read or written. It is nobody's photograph's fault: the whole run stops."""
+
+
 # ------------------------------------------------------------------ data
 
 

@@ -15,8 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from .image import write_atomically
 from .interfaces import Generator, Inversion, Latents, UserError
+from .storage import write_atomically
 
 
 def describe(component: Any) -> dict[str, Any]:

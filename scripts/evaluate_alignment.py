@@ -12,8 +12,8 @@ from gan_inversion.commands import script
 def main(config: DictConfig) -> None:
     from gan_inversion.build import build
     from gan_inversion.evaluation.alignment import measure
-    from gan_inversion.image import write_atomically
     from gan_inversion.settings import plain
+    from gan_inversion.storage import write_atomically
 
     generator = build({**plain(config)["generator"], "device": "cpu"}, "generator")
     rows = [measure(generator, config.faces, config.seed, landmarks) for landmarks in config.landmarks]

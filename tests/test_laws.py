@@ -30,9 +30,9 @@ from tests.conftest import ROOT
 from tests.test_configs import compose
 
 PACKAGE = ROOT / "gan_inversion"
-ORDER = ["interfaces", "spelling", "image", "latents", "runtime", "checkpoints", "estimators", "losses", "generators",
-         "faces", "spaces", "inversion", "directions", "blending", "evaluation", "report", "training", "jobs", "api",
-         "build", "settings", "pipelines", "commands"]  # fmt: skip
+ORDER = ["interfaces", "spelling", "storage", "image", "latents", "runtime", "checkpoints", "estimators", "losses",
+         "generators", "faces", "spaces", "inversion", "directions", "blending", "evaluation", "report", "training", "jobs",
+         "api", "build", "settings", "pipelines", "commands"]  # fmt: skip
 
 
 def imports_of(path: Path) -> set[str]:

@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save
 from torch import Tensor
 
-from ..image import write_atomically
 from ..interfaces import UserError
+from ..storage import write_atomically
 
 _CLONE = Path(__file__).resolve().parents[2] / "weights"
 FETCH = "python scripts/fetch_weights.py"

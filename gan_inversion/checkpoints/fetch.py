@@ -18,8 +18,8 @@ from pathlib import Path
 
 from safetensors.torch import save
 
-from ..image import write_atomically
 from ..interfaces import UserError
+from ..storage import write_atomically
 from .catalogue import Entry, checked_path, path_of, read_catalogue, sha256_of_file
 from .convert import CONVERTERS
 

@@ -12,9 +12,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from ..image import write_atomically
 from ..interfaces import Generator, UserError
 from ..latents import hash_of
+from ..storage import write_atomically
 from .catalogue import checked_path, read_catalogue
 
 

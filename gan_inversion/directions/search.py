@@ -15,8 +15,8 @@ from ..checkpoints.trained import read_safetensors
 from ..estimators.identity import dlib_resnet
 from ..faces.mesh import FaceMesh
 from ..generators.statistics import sample_w
-from ..image import write_atomically
 from ..interfaces import Generator, UserError
+from ..storage import write_atomically
 from .labels import LABELS, label_faces
 
 SIZE = 256  # pixels of the pictures that are labelled

@@ -20,11 +20,12 @@ from ..directions.plausible import REACH
 from ..directions.search import draw_w
 from ..evaluation.children import BANDS, SIZE, FamilySeen, Made, Seen, look
 from ..generators.statistics import sample_w
-from ..image import area_resize, to_tensor, write_atomically
+from ..image import area_resize, to_tensor
 from ..interfaces import AlignedFace, Generator, Inversion, Latents, UserError
 from ..latents import draw, hash_of_ws
 from ..losses.prior import p_norm
 from ..report.run_folder import versions
+from ..storage import write_atomically
 
 GOALS = tuple((age, gender) for age in BANDS for gender in ("female", "male"))
 METHODS = ("ours", "w_plus_mean", "father_copied", "mother_copied", "random_same_age", "real_child")

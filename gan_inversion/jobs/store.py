@@ -12,9 +12,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from ..image import write_atomically
 from ..interfaces import Inversion
 from ..latents import hash_of, to_json
+from ..storage import write_atomically
 
 log = logging.getLogger(__name__)
 

@@ -19,12 +19,13 @@ from ..directions.regions import REGIONS, choose, mean_masks, measure
 from ..directions.search import draw_w, search
 from ..evaluation.directions import validate
 from ..evaluation.regions import check_regions
-from ..image import save_synthetic, write_atomically
+from ..image import save_synthetic
 from ..interfaces import Generator, UserError
 from ..latents import to_json
 from ..report.progress import Showing
 from ..report.responses import plot_responses, png_of, strips
 from ..report.run_folder import provenance
+from ..storage import write_atomically
 
 HELD_OUT = 1_000_003  # added to a seed: samples that no search draws
 

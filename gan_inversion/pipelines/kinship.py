@@ -11,7 +11,6 @@ from ..build import build, build_conception, build_task, with_size
 from ..checkpoints.catalogue import checked_path
 from ..evaluation.children import real_families, summarise_method
 from ..evaluation.kinship import find_families, pairs_of_photos
-from ..image import write_atomically
 from ..interfaces import Generator, UserError
 from ..jobs import album
 from ..jobs.inversions import invert_faces
@@ -21,6 +20,7 @@ from ..report.kinship import csv_of, plot_kinship, text_of
 from ..report.progress import InversionBar, bar_of
 from ..report.responses import png_of
 from ..report.run_folder import open_folder
+from ..storage import write_atomically
 from .directions import HELD_OUT
 
 

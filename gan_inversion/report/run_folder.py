@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from .. import __version__
-from ..image import save_photo_crop, save_synthetic, write_atomically
+from ..image import save_photo_crop, save_synthetic
 from ..interfaces import Generator, UserError
+from ..storage import write_atomically
 
 T = TypeVar("T")
 JOB = ".hydra/job.json"

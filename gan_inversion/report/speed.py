@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..image import write_atomically
+from ..storage import write_atomically
 from .trace import COLOURS, draw_text
 
 

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from ..checkpoints.trained import save_trained
-from ..image import write_atomically
 from ..interfaces import Generator
 from ..report.progress import Showing
 from ..report.trace import plot_losses
+from ..storage import write_atomically
 from .samples import Samples
 from .trainer import Curve, LossOf, train
 

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..image import write_atomically
 from ..interfaces import Generator, UserError
+from ..storage import write_atomically
 
 SIZE = 256  # pixels a side of the pictures that are kept
 HELD_OUT = 1_000_000  # index of the first sample that is never trained on

@@ -13,8 +13,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..checkpoints.trained import read_safetensors
-from ..image import write_atomically
 from ..interfaces import UserError
+from ..storage import write_atomically
 
 Curve = list[dict[str, float]]
 LossOf = Callable[[int, torch.Generator], dict[str, Tensor]]  # step, its random numbers -> terms; "total" is optimised
