@@ -12,19 +12,24 @@ from ..evaluation.reconstruction import evaluate
 from ..interfaces import AlignedFace, Inversion, OnStep, UserError
 from ..inversion.inverter import Inverter
 from ..report.trace import Recorder, Trace
-from .runners import Runner
 from .store import Record, Store
+from .work import Job, Listed, Runner
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Task:
-    """What a worker is told to do with the faces it is given. Picklable: it builds its inverter itself."""
+class Task(Job):
+    """Inversions of faces, and their metrics."""
 
     make_inverter: Callable[[], Inverter]
     metrics: tuple[str, ...]
     trace_every: int = 0
+
+    @property
+    def together(self) -> int:
+        """On a CPU faces pass the network one by one anyway."""
+        return 2 if self.make_inverter().generator.device.type == "cpu" else 16
 
     def __call__(self, items: Sequence[tuple[AlignedFace, int]], on_step: OnStep) -> list[tuple[Record, Trace | None]]:
         """Invert and measure (face, seed) pairs."""
@@ -90,7 +95,7 @@ def invert_faces(
             store.put(order[index], result[0])
 
     if missing:
-        runner.run(task, list(missing.values()), keep, on_step)
+        runner.run(task, Listed(missing.values(), keep), on_step)
     for key, record in known.items():
         new = [name for name in task.metrics if name not in record.metrics]
         if new:  # stored before these metrics were asked for

@@ -19,6 +19,7 @@ from gan_inversion.inversion.inverter import Inverter
 from gan_inversion.jobs.inversions import Inverted, Task, invert_faces
 from gan_inversion.jobs.runners import Local
 from gan_inversion.jobs.store import Record, Store
+from gan_inversion.jobs.work import Job, Listed
 from tests.conftest import drawn, make_inverter
 
 
@@ -85,7 +86,7 @@ def test_a_trace_is_taken_on_the_way(generator: Tiny, tmp_path: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Dies:
+class Dies(Job):
     """A task whose process is killed the first `times` times it meets an item."""
 
     folder: str
@@ -105,21 +106,23 @@ class Dies:
 def test_a_killed_worker_s_face_is_done_again(tmp_path: Path) -> None:
     done: dict[int, float] = {}
     runner = Local(workers=2)
-    runner.run(Dies(str(tmp_path)), [0, 1, 2, 3], lambda i, r: done.update({i: r[0].inversion.ws.item()}), print)
+    runner.run(
+        Dies(str(tmp_path)), Listed([0, 1, 2, 3], lambda i, r: done.update({i: r[0].inversion.ws.item()})), print
+    )
     assert done == {0: 0, 1: 1, 2: 2, 3: 3}
 
 
 @pytest.mark.processes
 def test_a_face_that_kills_every_worker_is_named(tmp_path: Path) -> None:
     done: dict[int, Any] = {}
-    Local(workers=2).run(Dies(str(tmp_path), times=9), [0, 1, 2], lambda i, r: done.update({i: r}), print)
+    Local(workers=2).run(Dies(str(tmp_path), times=9), Listed([0, 1, 2], lambda i, r: done.update({i: r})), print)
     assert isinstance(done[1], UserError)
     assert "1: its worker died 2 times" in str(done[1])
     assert {i for i in done if not isinstance(done[i], UserError)} == {0, 2}  # the others are done all the same
 
 
 @dataclass(frozen=True)
-class Fails:
+class Fails(Job):
     """Item 1 cannot be done."""
 
     def __call__(self, items: Sequence[int], on_step: OnStep) -> list[tuple[Record, None]]:
@@ -131,7 +134,7 @@ class Fails:
 @pytest.mark.parametrize("runner", [Local(1, batch=3), pytest.param(Local(2), marks=pytest.mark.processes)], ids=repr)
 def test_one_failure_stops_nobody_else(runner: Local) -> None:
     done: dict[int, Any] = {}
-    runner.run(Fails(), [0, 1, 2], lambda i, r: done.update({i: r}), print)
+    runner.run(Fails(), Listed([0, 1, 2], lambda i, r: done.update({i: r})), print)
     assert str(done.pop(1)) == "no such thing"
     assert {i: r[0].inversion.ws.item() for i, r in done.items()} == {0: 0, 2: 2}
 

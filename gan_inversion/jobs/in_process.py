@@ -1,0 +1,113 @@
+"""Work done by this process alone: one thread reads ahead and one writes behind while the main one computes."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from ..interfaces import OnStep, Step, UserError
+from .interrupts import asking
+from .work import Job, Work, is_out_of_memory, name_of, out_of_memory
+
+log = logging.getLogger(__name__)
+
+
+class InProcess:
+    """`batch` None: as many side by side as the job finds worth it, and fewer once memory has run out."""
+
+    def __init__(self, job: Job, work: Work, on_step: OnStep, batch: int | None) -> None:
+        self.job, self.work, self.on_step = job, work, on_step
+        self.stop = threading.Event()
+        self.ready: deque[tuple[list[int], list[Any], list[Future[Any]]]] = deque()  # numbers, items, prepared
+        self.written: deque[tuple[int, Future[Any]]] = deque()
+        self.batch = batch or job.together
+
+    def run(self) -> None:
+        dropped = False
+        with asking(self.stop), ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(1) as behind:
+            while True:
+                while len(self.ready) < 2 and not self.stop.is_set():
+                    taken = self.work.take(self.batch)
+                    if not taken:
+                        break
+                    numbers, items = [number for number, _ in taken], [item for _, item in taken]
+                    self.ready.append((numbers, items, [ahead.submit(self.job.prepare, item) for item in items]))
+                if self.ready and not self.stop.is_set():
+                    try:
+                        self._compute(behind)
+                    except KeyboardInterrupt:  # before there was anything to keep: what is written is still handed in
+                        dropped = True
+                        self.stop.set()
+                elif not self.written:
+                    break
+                while self.written and (self.written[0][1].done() or len(self.written) > self.batch or not self.ready):
+                    self._keep(*self.written.popleft())
+        if dropped:
+            raise KeyboardInterrupt
+
+    def _compute(self, behind: ThreadPoolExecutor) -> None:
+        numbers, items, futures = self.ready.popleft()
+        prepared: list[Any] = []
+        for future in futures:
+            try:
+                prepared.append(future.result())
+            except UserError as error:
+                prepared.append(error)
+        whole = [i for i, item in enumerate(prepared) if not isinstance(item, UserError)]
+        results = dict(enumerate(prepared)) | self._do(whole, items, prepared, numbers)
+        for i, number in enumerate(numbers):
+            if i not in results:
+                continue
+            result = results[i]
+            failed = isinstance(result, UserError)
+            self.written.append((number, _known(result) if failed else behind.submit(self.job.finish, result)))
+
+    def _do(self, places: list[int], items: list[Any], prepared: list[Any], numbers: list[int]) -> dict[int, Any]:
+        """Results by place. What fails together is tried in parts, so that one item's failure is its own."""
+        if not places:
+            return {}
+
+        def listen(step: Step) -> None:
+            try:
+                self.on_step(dataclasses.replace(step, face=numbers[places[step.face]]))
+            except KeyboardInterrupt:  # a listener may ask for the end as Ctrl-C does
+                self.stop.set()
+            if self.stop.is_set() and step.step > 0:  # by then each face has been scored: there is a best to keep
+                raise KeyboardInterrupt
+
+        try:
+            results = dict(zip(places, self.job([prepared[i] for i in places], listen), strict=True))
+        except (UserError, MemoryError, RuntimeError) as error:
+            full = is_out_of_memory(error)
+            if not full and not isinstance(error, UserError):
+                raise
+            if len(places) == 1:
+                return {places[0]: out_of_memory(name_of(items[places[0]])) if full else error}
+            parts = 2 if full else len(places)
+            size = -(-len(places) // parts)
+            if full:
+                self.batch = size
+                log.warning("out of memory: going on with %d side by side", size)
+        else:
+            return results
+        found: dict[int, Any] = {}
+        for begin in range(0, len(places), size):
+            found |= self._do(places[begin : begin + size], items, prepared, numbers)
+        return found
+
+    def _keep(self, number: int, future: Future[Any]) -> None:
+        try:
+            result = future.result()
+        except UserError as error:
+            result = error
+        self.work.keep(number, result)
+
+
+def _known(result: Any) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_result(result)
+    return future
