@@ -39,8 +39,7 @@ def build(node: Mapping[str, Any], where: str) -> Any:
         raise UserError(f"{where}._target_={target}: {error}") from error
     if not callable(constructor) or not constructor.__module__.startswith(PREFIX):
         raise UserError(f"{where}._target_={target}: this is not something of this package that can be built.")
-    parameters = inspect.signature(constructor).parameters
-    hints = typing.get_type_hints(constructor.__init__ if inspect.isclass(constructor) else constructor)
+    parameters, hints = _schema(constructor)
     for key in fields:
         if key not in parameters:
             raise UserError(f"unknown key {where}.{key}.{suggestion(key, parameters)}")
@@ -52,6 +51,13 @@ def build(node: Mapping[str, Any], where: str) -> Any:
         return constructor(**checked)
     except ValueError as error:
         raise UserError(f"{where}: {error}") from error
+
+
+@lru_cache
+def _schema(constructor: Any) -> tuple[Mapping[str, inspect.Parameter], dict[str, Any]]:
+    """Parameters of a constructor, and their types."""
+    hints = typing.get_type_hints(constructor.__init__ if inspect.isclass(constructor) else constructor)
+    return inspect.signature(constructor).parameters, hints
 
 
 def _check(value: Any, hint: Any, where: str) -> Any:

@@ -62,6 +62,34 @@ class Family(Inverting):
 
 
 @dataclass
+class Batch(Common):
+    manifest: str = MISSING
+    retry_failed: bool = False
+    verify: bool = False
+    aligner: dict[str, Any] = MISSING
+    space: dict[str, Any] = MISSING
+    start: dict[str, Any] = MISSING
+    losses: dict[str, dict[str, Any]] = field(default_factory=dict)
+    inversion: dict[str, Any] = MISSING
+    runner: dict[str, Any] = MISSING
+    store: dict[str, Any] = MISSING
+    metrics: list[str] = MISSING
+    blend: dict[str, Any] = MISSING
+    inherit: dict[str, Any] = MISSING
+    child: dict[str, Any] = MISSING
+    siblings: int = 1
+    diversity: float = 1.0
+
+
+@dataclass
+class TendStore:
+    do: str = "list"
+    forget: str | None = None
+    keep_days: float | None = None
+    store: dict[str, Any] = MISSING
+
+
+@dataclass
 class EvaluateChildren(Inverting):
     data: str | None = None
     layout: str = "photos"
@@ -226,6 +254,8 @@ class EvaluateAlignment:
 SCHEMAS = {
     "family": Family,
     "invert": Invert,
+    "batch": Batch,
+    "store": TendStore,
     "blend": BlendStored,
     "atlas": Atlas,
     "interpolate": Interpolate,
@@ -310,7 +340,8 @@ def job_of(values: dict[str, Any]) -> dict[str, Any]:
 
     Inputs are left out, because paths name no content: scripts add their hashes.
     """
-    elsewhere = ("output_dir", "overwrite", "runner", "store", "father", "mother", "of_child", "parent")
+    elsewhere = ("output_dir", "overwrite", "runner", "store", "father", "mother", "of_child", "parent", "manifest",
+                 "retry_failed", "verify")  # fmt: skip
     job = {key: value for key, value in values.items() if key not in elsewhere}
     for group, key in (("child", "directions"), ("inherit", "path")):  # scripts add the files' hashes
         if group in job:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,8 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from .interfaces import StorageError, UserError
+
+SIDE_BY_SIDE = 32  # requests to a storage that is far away
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
@@ -54,7 +57,7 @@ class Folder:
     @cached_property
     def _place(self) -> tuple[Any, str]:
         try:
-            system, path = fsspec.core.url_to_fs(self.url)
+            system, path = fsspec.core.url_to_fs(self.url, use_listings_cache=False)  # others write too
         except (ImportError, ValueError) as error:
             raise UserError(f"{self.url}: {error}") from error
         return system, path.rstrip("/") or "/"
@@ -70,34 +73,29 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         """Raises FileNotFoundError if there is none, StorageError if it cannot be read."""
+        system, path = self._place
         try:
             if self.local is not None:
                 return (self.local / name).read_bytes()
-            system, path = self._place
             return bytes(system.cat_file(f"{path}/{name}"))
         except (FileNotFoundError, NotADirectoryError):
             raise FileNotFoundError(f"{self.url}/{name}") from None
-        except OSError as error:
-            raise StorageError(f"{self.url}/{name}: cannot be read ({error.strerror or error}).") from error
+        except Exception as error:
+            raise StorageError(f"{self.url}/{name}: cannot be read ({_reason(error)}).") from error
 
     def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
         """Those of `names` that exist; side by side where the storage is far away."""
         names = list(names)
-        if self.local is not None or not names:
-            found = {}
-            for name in names:
-                try:
-                    found[name] = self.read(name)
-                except FileNotFoundError:
-                    continue
-            return found
-        system, path = self._place
-        try:
-            data = system.cat([f"{path}/{name}" for name in names], on_error="return")
-        except OSError as error:
-            raise StorageError(f"{self.url}: cannot be read ({error.strerror or error}).") from error
-        got = {name: data.get(system._strip_protocol(f"{path}/{name}")) for name in names}
-        return {name: bytes(value) for name, value in got.items() if isinstance(value, bytes)}
+
+        def get(name: str) -> bytes | None:  # fsspec's own `cat` takes brackets in names for patterns
+            try:
+                return self.read(name)
+            except FileNotFoundError:
+                return None
+
+        with ThreadPoolExecutor(1 if self.local is not None else SIDE_BY_SIDE) as threads:
+            found = zip(names, threads.map(get, names), strict=True)
+            return {name: data for name, data in found if data is not None}
 
     def write(self, name: str, data: bytes) -> None:
         """Whole or not at all. Raises StorageError."""
@@ -107,22 +105,22 @@ class Folder:
         system, path = self._place
         try:
             system.pipe_file(f"{path}/{name}", data)
-        except OSError as error:
-            raise StorageError(f"{self.url}/{name}: cannot be written ({error.strerror or error}).") from error
+        except Exception as error:
+            raise StorageError(f"{self.url}/{name}: cannot be written ({_reason(error)}).") from error
 
     def size(self, name: str) -> int | None:
         """Bytes; None if there is no such file."""
+        system, path = self._place
         try:
             if self.local is not None:
                 file = self.local / name
                 return file.stat().st_size if file.is_file() else None
-            system, path = self._place
             found = system.info(f"{path}/{name}")
             return int(found["size"] or 0) if found["type"] == "file" else None
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except OSError as error:
-            raise StorageError(f"{self.url}/{name}: cannot be read ({error.strerror or error}).") from error
+        except Exception as error:
+            raise StorageError(f"{self.url}/{name}: cannot be read ({_reason(error)}).") from error
 
     def sizes(self) -> dict[str, int]:
         """Bytes of each file here and below, by its name relative to this folder. Empty if there is no folder."""
@@ -131,8 +129,8 @@ class Folder:
             found = system.find(path, detail=True)
         except FileNotFoundError:
             return {}
-        except OSError as error:
-            raise StorageError(f"{self.url}: cannot be read ({error.strerror or error}).") from error
+        except Exception as error:
+            raise StorageError(f"{self.url}: cannot be read ({_reason(error)}).") from error
         start = len(path.rstrip("/")) + 1
         return {name[start:]: int(facts["size"] or 0) for name, facts in sorted(found.items()) if len(name) > start}
 
@@ -143,8 +141,8 @@ class Folder:
             return sorted(name.rstrip("/").rpartition("/")[2] for name in system.ls(path, detail=False))
         except (FileNotFoundError, NotADirectoryError):
             return []
-        except OSError as error:
-            raise StorageError(f"{self.url}: cannot be read ({error.strerror or error}).") from error
+        except Exception as error:
+            raise StorageError(f"{self.url}: cannot be read ({_reason(error)}).") from error
 
     def remove(self, name: str) -> None:
         """No error if it is not there."""
@@ -153,5 +151,26 @@ class Folder:
             system.rm_file(f"{path}/{name}")
         except FileNotFoundError:
             pass
-        except OSError as error:
-            raise StorageError(f"{self.url}/{name}: cannot be removed ({error.strerror or error}).") from error
+        except Exception as error:
+            raise StorageError(f"{self.url}/{name}: cannot be removed ({_reason(error)}).") from error
+
+    def written_at(self, name: str) -> float | None:
+        """When it was last written, in seconds since 1970; None if there is no such file, or its storage does not say."""
+        system, path = self._place
+        try:
+            return float(system.modified(f"{path}/{name}").timestamp())
+        except (FileNotFoundError, NotImplementedError):
+            return None
+        except Exception as error:
+            raise StorageError(f"{self.url}/{name}: cannot be read ({_reason(error)}).") from error
+
+    def remove_empty(self, name: str) -> None:
+        """An empty folder of this machine; object stores have none."""
+        if self.local is not None:
+            with contextlib.suppress(OSError):
+                (self.local / name).rmdir()
+
+
+def _reason(error: Exception) -> str:
+    """Each storage's library has errors of its own, and not all of them are OSErrors: botocore's are not."""
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)

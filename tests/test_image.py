@@ -106,7 +106,7 @@ def test_over_the_limit_is_refused_before_decoding(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "not an image"),
+        (b"", "the file is empty"),
         (b"hello", "not an image"),
         (b"\0\0\0\x18ftypheic" + b"\0" * 20, "HEIC"),
         (b"half", "damaged"),

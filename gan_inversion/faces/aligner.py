@@ -108,8 +108,7 @@ class FFHQ:
             where = f", numbered in {preview}" if preview else ""
             if preview:
                 save_photo_crop(preview, draw_numbers(photo.pixels, faces))
-            which = f"number {index}" + (" (the largest)" if face is None else "")
-            log.info("%s: %d faces%s; %s is %s", photo.name, len(faces), where, name, which)
+            log.info("%s: %d faces%s; %s is number %d", photo.name, len(faces), where, name, index)
         if not 0 <= index < len(faces):
             raise UserError(f"{photo.name}: there is no face {face}; it has {len(faces)}, counted from 0 at the left.")
         chosen = faces[index]
@@ -120,6 +119,8 @@ class FFHQ:
                 f"{self.min_side} are needed. Use a larger photograph, or lower aligner.min_side."
             )
         remarks = tuple(_remarks(photo.name, chosen, side, self.size))
+        if len(faces) > 1 and face is None:
+            remarks += (f"{photo.name}: {len(faces)} faces; number {index} from the left is taken, the largest.",)
         for remark in remarks:
             log.warning(remark)
         pixels = crop_quad(photo.pixels, chosen.quad, self.size)

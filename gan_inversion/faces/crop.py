@@ -75,13 +75,31 @@ def _pad(pixels: np.ndarray, quad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return pixels, quad
     before, after = np.maximum(before, round(side * 0.3)), np.maximum(after, round(side * 0.3))
     (left, top), (right, bottom) = before, after
-    image = np.pad(pixels.astype(np.float32), ((top, bottom), (left, right), (0, 0)), "reflect")
+    sides = int(top), int(bottom), int(left), int(right)
+    image = cv2.copyMakeBorder(pixels, sides[0], sides[1], sides[2], sides[3], cv2.BORDER_REFLECT_101).astype(np.float32)
     h, w = image.shape[:2]
     y, x = np.ogrid[:h, :w]
     mask_x = 1 - np.minimum(x / max(left, 1), (w - 1 - x) / max(right, 1))
     mask_y = 1 - np.minimum(y / max(top, 1), (h - 1 - y) / max(bottom, 1))
     mask = np.maximum(mask_x, mask_y)[:, :, None].astype(np.float32)  # 0 inside the photograph, to 1 at the far border
-    blurred = cv2.GaussianBlur(image, (0, 0), side * 0.02)
-    image += (blurred - image) * np.clip(mask * 3 + 1, 0, 1)
-    image += (np.median(image, axis=(0, 1)) - image) * np.clip(mask, 0, 1)
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8), quad + before
+    image += (_blur(image, side * 0.02) - image) * np.clip(mask * 3 + 1, 0, 1)
+    image += (_median(image) - image) * np.clip(mask, 0, 1)
+    return cv2.convertScaleAbs(image), quad + before  # rounds; both mixtures stay within 0..255
+
+
+def _blur(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian. A wide one on a coarser grid, which is ten times faster and differs by less than a grey level."""
+    step = int(sigma / 4)
+    if step < 2:
+        return cv2.GaussianBlur(image, (0, 0), sigma)
+    size = image.shape[1], image.shape[0]
+    small = cv2.resize(image, (-(-size[0] // step), -(-size[1] // step)), interpolation=cv2.INTER_AREA)
+    return cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma / step), size, interpolation=cv2.INTER_LINEAR)
+
+
+def _median(image: np.ndarray) -> np.ndarray:
+    """Of each channel, to half a grey level: by counting, because sorting millions of values takes a tenth of a second."""
+    levels = cv2.convertScaleAbs(image)  # rounds
+    counts = np.concatenate([cv2.calcHist([levels], [c], None, [256], [0, 256]) for c in range(image.shape[2])], 1)
+    half = levels[:, :, 0].size / 2
+    return (counts.cumsum(0) >= half).argmax(0).astype(np.float32)

@@ -12,7 +12,7 @@ from ..evaluation.reconstruction import evaluate
 from ..interfaces import AlignedFace, Inversion, OnStep, UserError
 from ..inversion.inverter import Inverter
 from ..report.trace import Recorder, Trace
-from .store import Record, Store
+from .store import INVERSIONS, Record, Store
 from .work import Job, Listed, Runner
 
 log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ def invert_faces(
             log.error(str(result))
         else:
             made[order[index]] = result
-            store.put(order[index], result[0])
+            store.put(order[index], result[0], missing[order[index]][0].photo_sha256)
 
     if missing:
         runner.run(task, Listed(missing.values(), keep), on_step)
@@ -107,6 +107,7 @@ def invert_faces(
         if key in failures:
             failed.append(Failed(face, failures[key]))
         elif key in made or key in known:
+            store.link(face.photo_sha256, INVERSIONS, key)  # another photograph may have had the same crop
             record, trace = made[key] if key in made else (known[key], None)
             asked = {name: record.metrics[name] for name in task.metrics}
             results.append(Inverted(face, dataclasses.replace(record, metrics=asked), key, key in known, trace))

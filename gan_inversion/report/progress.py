@@ -75,3 +75,30 @@ class InversionBar:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.close()
+
+
+class BatchBar:
+    """Couples done, faces inverted, failures, rate, time left. Elsewhere than on a terminal, a line every 30 seconds."""
+
+    def __init__(self, total: int, before: int = 0) -> None:
+        live = sys.stderr.isatty()
+        self._bar = tqdm(
+            total=total,
+            initial=before,
+            desc="couples",
+            unit="couple",
+            mininterval=0.5 if live else 30,
+            maxinterval=1 if live else 60,
+            dynamic_ncols=live,
+        )
+
+    def __enter__(self) -> BatchBar:
+        return self
+
+    def show(self, couples: int, inverted: int, found: int, failed: int) -> None:
+        faces = f"{inverted} faces inverted, {found} in the store" if found else f"{inverted} faces inverted"
+        self._bar.set_postfix_str(f"{faces}, {failed} couples failed", refresh=False)
+        self._bar.update(couples - self._bar.n)
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()

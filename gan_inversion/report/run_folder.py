@@ -21,7 +21,7 @@ from ..storage import write_atomically
 T = TypeVar("T")
 JOB = ".hydra/job.json"
 # One a script, written last: the mark of a finished run.
-SUMMARIES = ("family.json", "metrics.json", "children.json", "atlas.json", "walk.json")
+SUMMARIES = ("family.json", "metrics.json", "children.json", "atlas.json", "walk.json", "batch.json")
 
 
 class Clock:

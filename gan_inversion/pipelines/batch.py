@@ -1,0 +1,134 @@
+"""A manifest of couples -> a folder for each, a table, a report."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
+from typing import Any
+
+import torch
+
+from ..blending.conception import Conception
+from ..blending.inheritance import children
+from ..build import build, build_conception, build_task, with_size
+from ..interfaces import Aligner, Generator, UserError
+from ..inversion.inverter import Inverter
+from ..jobs.batch import Batch
+from ..jobs.batch_report import open_batch, write_report
+from ..jobs.batch_work import Counts, Couples, unfinished
+from ..jobs.manifest import Couple, read_manifest
+from ..latents import hash_of
+from ..report.progress import BatchBar
+from ..report.run_folder import versions
+from ..settings import job_of
+from ..storage import Folder
+
+log = logging.getLogger(__name__)
+
+FILES = ("child.directions", "inherit.path")  # settings that name one
+
+
+def run_batch(values: Mapping[str, Any], files: Mapping[str, str]) -> None:
+    """Validate all, then do what earlier runs did not. `values`: the config of `batch`; `files`: texts for the folder.
+
+    Raises UserError, after all the others are done and reported, if a couple failed; StorageError if a disk stopped it.
+    """
+    family = {**values, "trace": 0, "father_face": None, "mother_face": None, "siblings_only": None}
+    task, runner, store = build_task(family), build(values["runner"], "runner"), build(values["store"], "store")
+    if store.path is None:
+        raise UserError("store.path=null: a batch needs its store, or a father of fifty would be inverted fifty times.")
+    inverter = task.make_inverter()
+    text = json.dumps(family, sort_keys=True)
+    check = partial(_check, family, inverter.generator, set[Any]())
+    check({})
+    manifest = read_manifest(values["manifest"], check)
+    output = Folder(values["output_dir"])
+    job = {"script": "batch", **job_of(dict(values)), **build_conception(family, inverter.generator).files}
+    open_batch(output, job, files, values["overwrite"])
+
+    counts = Counts(len(manifest.couples))
+    machine = [torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()]
+    identity = hash_of(json.dumps([job, versions(), inverter.generator.sha256, machine], sort_keys=True).encode())
+    todo = unfinished(manifest, output, identity, counts, values["retry_failed"], values["verify"])
+    make_aligner = partial(_aligner, json.dumps(values["aligner"], sort_keys=True), inverter.generator.resolution)
+    batch = Batch(task, make_aligner, partial(_conceive, text, task.make_inverter), store, output, values["seed"])
+    interrupted = False
+    with BatchBar(counts.total) as bar:
+        show = lambda: bar.show(counts.done + counts.failed, counts.inverted, counts.found, counts.failed)  # noqa: E731
+        work = Couples(todo, manifest, output, counts, show)
+        try:
+            runner.run(batch, work, lambda step: None)
+        except KeyboardInterrupt:
+            interrupted = True
+        show()
+    if work.stopped_by is not None:
+        raise type(work.stopped_by)(
+            f"{work.stopped_by} {counts.done} of {counts.total} couples are done and kept; then the same command goes on."
+        )
+    counts = write_report(manifest, output, counts, inverter, job)
+    say_goodbye(output, counts, interrupted)
+
+
+def say_goodbye(output: Folder, counts: Counts, interrupted: bool) -> None:
+    """How many of each and where to look. Raises UserError or KeyboardInterrupt unless all succeeded."""
+    rest = counts.total - counts.done - counts.failed
+    print(
+        f"{counts.done} of {counts.total} couples done, {counts.failed} failed, {rest} not done "
+        f"({counts.before} by earlier runs); {counts.inverted} faces inverted, {counts.found} found in the store"
+    )
+    print(f"report: {output.url}/report.html   table: {output.url}/results.csv")
+    if interrupted or rest:
+        raise KeyboardInterrupt
+    if counts.failed:
+        raise UserError(
+            f"{counts.failed} of {counts.total} couples failed: the reasons are in {output.url}/report.html and in "
+            "results.csv. retry_failed=true tries them again."
+        )
+
+
+def seed_of(seed: int, couple: Couple) -> int:
+    """Of a couple's children: what its row says, else its own by the run's seed and its id, whatever its place."""
+    said = dict(couple.settings).get("seed")
+    return int(hash_of(f"{seed} {couple.id}".encode())[:7], 16) if said is None else int(said)
+
+
+def with_settings(values: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with a row's settings in it: "child.age" is the key `age` of the node `child`."""
+    changed = dict(values)
+    for key, value in settings.items():
+        group, dot, name = key.partition(".")
+        changed[group] = {**changed[group], name: value} if dot else value
+    return changed
+
+
+def _check(values: Mapping[str, Any], generator: Generator, seen: set[Any], settings: Mapping[str, Any]) -> None:
+    """Raises UserError for settings that no couple can have. What is only numbers is checked without reading files."""
+    own = {key: value for key, value in settings.items() if key not in ("seed", "father_face", "mother_face")}
+    exact = json.dumps(own, sort_keys=True)
+    if exact in seen:
+        return
+    config = with_settings(values, own)
+    kind = json.dumps({key: value if key in FILES else value is None for key, value in own.items()}, sort_keys=True)
+    if ("kind", kind) in seen:
+        build(config["inherit"], "inherit")
+        build(config["child"], "child")
+        base = build(config["blend"], "blend")
+        children(base, config["siblings"], None, 0, config["diversity"], generator.num_ws)
+    else:
+        build_conception(config, generator)
+    seen |= {exact, ("kind", kind)}
+
+
+@lru_cache(maxsize=2)
+def _aligner(text: str, resolution: int) -> Aligner:
+    aligner: Aligner = with_size(build(json.loads(text), "aligner"), resolution)
+    return aligner
+
+
+def _conceive(text: str, make_inverter: Callable[[], Inverter], couple: Couple) -> tuple[Conception, dict[str, Any]]:
+    """What makes a couple's children, and the job it is: that of `family.py` with the same settings."""
+    values = json.loads(text)
+    config = with_settings(values, {**dict(couple.settings), "seed": seed_of(values["seed"], couple)})
+    return build_conception(config, make_inverter().generator), job_of(config)

@@ -1,0 +1,138 @@
+"""The report of many couples as a page for the browser: `report.html`, with its small pictures in `thumbs/` beside it.
+
+The page needs no network and may not use one. It holds all numbers, and asks for a picture only when it is scrolled into
+view: `thumbs/ID/{father,father_inversion,mother,mother_inversion,CHILD}.jpg`, each a link to the whole picture of the same
+name, `couples/ID/*.png`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import io
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from ..image import SYNTHETIC, xmp
+
+TEMPLATE = Path(__file__).with_name("batch.html")
+THUMB = 160  # pixels a side; shown at 128, so that they stay sharp on finer screens
+EXACT = 2**53  # above it JavaScript's numbers skip integers
+
+
+def thumbnail(pixels: np.ndarray, synthetic: bool) -> bytes:
+    """uint8 [H, W, 3] -> JPEG of THUMB pixels a side, the middle of what is not square. XMP marks a generator's picture."""
+    small = ImageOps.fit(Image.fromarray(pixels), (THUMB, THUMB), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=82, **({"xmp": xmp().encode()} if synthetic else {}))
+    return buffer.getvalue()
+
+
+def page(
+    rows: Sequence[Mapping[str, Any]],
+    timings: Sequence[Mapping[str, Any]],
+    statuses: Mapping[str, str],
+    settings: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    title: str,
+) -> str:
+    """The whole page. Ids, paths, notes and errors come from strangers: they are escaped wherever they go.
+
+    `rows`: a flat mapping per child, those of a couple in sequence; a couple without children has one whose "child" is
+    "". Known columns are laid out (id, child, status, error, father_*, ...), any other is shown, sorted and filtered all
+    the same. `timings`: seconds per part of each couple, by "id"; they become columns too. `statuses`: metric -> "held
+    out" or "optimised". `facts`: what made the pictures; "interrupted" is said in the footer.
+    """
+    seconds = {row["id"]: {f"seconds_{part}": s for part, s in row.items() if part != "id"} for row in timings}
+    full = [{**row, **_reason(row), **seconds.get(row.get("id"), {})} for row in rows]
+    columns = list(dict.fromkeys(column for row in full for column in row))
+    data = {
+        "facts": {**SYNTHETIC, **facts},
+        "columns": columns,
+        "rows": [[_plain(row.get(column)) for column in columns] for row in full],
+        "statuses": dict(statuses),
+    }
+    footer = f"synthetic faces, drawn by {facts.get('generator', 'a generator')}; not a prediction of any real child"
+    template = TEMPLATE.read_text("utf-8")
+    parts = {
+        "TITLE": _text(title),
+        "FOOTER": _text(footer + (" - INTERRUPTED" if facts.get("interrupted") else "")),
+        "TIMINGS": _timings(timings),
+        "SETTINGS": _definitions(settings),
+        "FACTS": _definitions(facts),
+        "STYLE_HASH": _hash_of("style", template),
+        "SCRIPT_HASH": _hash_of("script", template),
+        "DATA": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),  # "</script" would end the data
+    }
+    # one pass: what is filled in is not looked through again, whatever a name contains
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)
+
+
+def _reason(row: Mapping[str, Any]) -> dict[str, str]:
+    """The error without what is this couple's own, so that equal failures are counted together."""
+    error = str(row.get("error") or "")
+    if not error:
+        return {}
+    paths = [str(row[key]) for key in ("father", "mother") if row.get(key)]
+    for name in sorted({*paths, *(PurePath(path).name for path in paths)}, key=len, reverse=True):
+        error = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "…", error)
+    return {"reason": re.sub(r"\d+(?:\.\d+)?", "…", error)}
+
+
+def _plain(value: Any) -> Any:
+    """A value as the page's JSON can hold it: floats to six digits, which halves the page, and no NaN, which is not JSON."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else str(value)
+    if isinstance(value, int):  # bool as well
+        return value if abs(value) < EXACT else str(value)
+    if isinstance(value, (list, tuple)):
+        return "; ".join(map(str, value))
+    return None if value is None else str(value)
+
+
+def _timings(timings: Sequence[Mapping[str, Any]]) -> str:
+    """A row per part: mean over the couples that have it, sum, and share of the whole."""
+    parts = dict.fromkeys(part for row in timings for part in row if part != "id")
+    spent = {part: [float(row[part]) for row in timings if row.get(part) is not None] for part in parts}
+    whole = sum(map(sum, spent.values())) or 1.0
+    return "\n".join(
+        f'<tr><th scope="row">{_text(part)}</th><td>{sum(s) / len(s):.2f}</td><td>{_duration(sum(s))}</td>'
+        f'<td><meter value="{sum(s) / whole:.3f}">{sum(s) / whole:.0%}</meter></td></tr>'
+        for part, s in spent.items()
+        if s
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{seconds:.0f} s"
+
+
+def _definitions(values: Mapping[str, Any]) -> str:
+    """A nested mapping as nested definition lists."""
+    items = (
+        f"<dt>{_text(key)}</dt><dd>{_definitions(value) if isinstance(value, Mapping) else _text(value)}</dd>"
+        for key, value in values.items()
+    )
+    return f"<dl>{''.join(items)}</dl>"
+
+
+def _text(value: Any) -> str:
+    """Escaped, and in ASCII: names of files need not be valid Unicode, and the page is written as UTF-8."""
+    return html.escape(str(value)).encode("ascii", "xmlcharrefreplace").decode()
+
+
+def _hash_of(tag: str, template: str) -> str:
+    """The one inline script or style that the browser may run: a hostile name could not, had it slipped through."""
+    (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", template, re.DOTALL)
+    return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
