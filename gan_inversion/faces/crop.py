@@ -76,7 +76,9 @@ def _pad(pixels: np.ndarray, quad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     before, after = np.maximum(before, round(side * 0.3)), np.maximum(after, round(side * 0.3))
     (left, top), (right, bottom) = before, after
     sides = int(top), int(bottom), int(left), int(right)
-    image = cv2.copyMakeBorder(pixels, sides[0], sides[1], sides[2], sides[3], cv2.BORDER_REFLECT_101).astype(np.float32)
+    image = cv2.copyMakeBorder(pixels, sides[0], sides[1], sides[2], sides[3], cv2.BORDER_REFLECT_101).astype(
+        np.float32
+    )
     h, w = image.shape[:2]
     y, x = np.ogrid[:h, :w]
     mask_x = 1 - np.minimum(x / max(left, 1), (w - 1 - x) / max(right, 1))

@@ -22,9 +22,9 @@ from ..image import Photo, decode_photo
 from ..interfaces import AlignedFace, Aligner, OnStep, StorageError, UserError
 from ..storage import Folder
 from .batch_folder import Family, save_couple
+from .couples import Couple
 from .family import decode
 from .inversions import Inverted, Task
-from .manifest import Couple
 from .store import INVERSIONS, Record, Store, face_key
 from .work import Job, is_out_of_memory
 

@@ -25,9 +25,9 @@ from ..latents import hash_of, to_json
 from ..report.batch_page import thumbnail
 from ..report.run_folder import RunFolder
 from ..storage import Folder
+from .couples import Couple
 from .family import SUMMARY, report, save_timings
 from .inversions import Inverted
-from .manifest import Couple
 
 COUPLES, THUMBS, DONE, FAILED, TIMINGS = "couples", "thumbs", "done.json", "failed.json", "timings.json"
 

@@ -15,7 +15,7 @@ from ..latents import hash_of
 from ..storage import Folder
 from .batch import ROLES, CoupleDone, CoupleItem, FaceDone, FaceItem
 from .batch_folder import facts_of_marker, is_whole, save_failure
-from .manifest import Couple, Manifest
+from .couples import Couple, Manifest
 
 log = logging.getLogger(__name__)
 

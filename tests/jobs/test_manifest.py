@@ -23,7 +23,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gan_inversion.interfaces import StorageError, UserError
-from gan_inversion.jobs.manifest import Couple, Manifest, _value_of, read_manifest
+from gan_inversion.jobs.couples import Couple, Manifest
+from gan_inversion.jobs.manifest import read_manifest
+from gan_inversion.jobs.manifest_cells import value_of
 from gan_inversion.storage import Folder
 
 HEAD = "id,father,mother"
@@ -150,7 +152,7 @@ def test_the_short_way_for_numbers_is_yaml_too(number: Any) -> None:
     text = str(number).strip()
     expected = yaml.safe_load(text)
     if type(expected) in (int, float):
-        assert repr(_value_of(text)) == repr(expected)
+        assert repr(value_of(text)) == repr(expected)
 
 
 def test_where_photographs_are(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
