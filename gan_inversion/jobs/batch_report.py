@@ -64,7 +64,7 @@ def write_report(
         "results.parquet": parquet_of(rows),
         "timings.csv": csv_of(timings),
         "timings.parquet": parquet_of(timings),
-        "report.html": page(rows, [], statuses, settings, facts, "A batch of couples").encode(),
+        "report.html": page(rows, statuses, settings, facts, f"{len(manifest.couples)} couples").encode(),
     }
     for name, data in files.items():
         output.write(name, data)

@@ -38,7 +38,6 @@ def thumbnail(pixels: np.ndarray, synthetic: bool) -> bytes:
 
 def page(
     rows: Sequence[Mapping[str, Any]],
-    timings: Sequence[Mapping[str, Any]],
     statuses: Mapping[str, str],
     settings: Mapping[str, Any],
     facts: Mapping[str, Any],
@@ -51,8 +50,7 @@ def page(
     the same. `timings`: seconds per part of each couple, by "id"; they become columns too. `statuses`: metric -> "held
     out" or "optimised". `facts`: what made the pictures; "interrupted" is said in the footer.
     """
-    seconds = {row["id"]: {f"seconds_{part}": s for part, s in row.items() if part != "id"} for row in timings}
-    full = [{**row, **_reason(row), **seconds.get(row.get("id"), {})} for row in rows]
+    full = [{**row, **_reason(row)} for row in rows]
     columns = list(dict.fromkeys(column for row in full for column in row))
     data = {
         "facts": {**SYNTHETIC, **facts},
@@ -65,7 +63,6 @@ def page(
     parts = {
         "TITLE": _text(title),
         "FOOTER": _text(footer + (" - INTERRUPTED" if facts.get("interrupted") else "")),
-        "TIMINGS": _timings(timings),
         "SETTINGS": _definitions(settings),
         "FACTS": _definitions(facts),
         "STYLE_HASH": _hash_of("style", template),
@@ -98,24 +95,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return "; ".join(map(str, value))
     return None if value is None else str(value)
-
-
-def _timings(timings: Sequence[Mapping[str, Any]]) -> str:
-    """A row per part: mean over the couples that have it, sum, and share of the whole."""
-    parts = dict.fromkeys(part for row in timings for part in row if part != "id")
-    spent = {part: [float(row[part]) for row in timings if row.get(part) is not None] for part in parts}
-    whole = sum(map(sum, spent.values())) or 1.0
-    return "\n".join(
-        f'<tr><th scope="row">{_text(part)}</th><td>{sum(s) / len(s):.2f}</td><td>{_duration(sum(s))}</td>'
-        f'<td><meter value="{sum(s) / whole:.3f}">{sum(s) / whole:.0%}</meter></td></tr>'
-        for part, s in spent.items()
-        if s
-    )
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{seconds:.0f} s"
 
 
 def _definitions(values: Mapping[str, Any]) -> str:

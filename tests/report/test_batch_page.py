@@ -42,7 +42,11 @@ def unfinished(name: str, status: str, error: str | None, father: str = "dad.jpg
 
 def album() -> list[dict[str, Any]]:
     """Three families, three failures of two kinds, one that nobody came to."""
-    families = [couple("c10", 0.3, (0.9, 1.4), note_of="a party"), couple("c9", 0.1), couple("c2", 0.2, asked_age=30)]
+    families = [
+        couple("c10", 0.3, (0.9, 1.4), note_of="a party", extra=1.0),
+        couple("c9", 0.1, extra=2.0),
+        couple("c2", 0.2, asked_age=30),
+    ]
     failures = [
         unfinished("f1", "failed", "photos/1.jpg: the face is 20 pixels wide.", "photos/1.jpg"),
         unfinished("f2", "failed", "photos/2.jpg: the face is 31.5 pixels wide.", "photos/2.jpg"),
@@ -51,12 +55,9 @@ def album() -> list[dict[str, Any]]:
     return [row for rows in (*families, *failures, unfinished("n1", "not done", None)) for row in rows]
 
 
-TIMINGS = [{"id": "c10", "read": 1.0, "decode": 3.0}, {"id": "c9", "read": 2.0}]
-
-
 def make_page(rows: Sequence[Mapping[str, Any]] | None = None, title: str = "couples", **facts: Any) -> str:
     settings = {"seed": 0, "losses": {"lpips": {"weight": 1.5}}}
-    return page(album() if rows is None else rows, TIMINGS, STATUSES, settings, {**FACTS, **facts}, title)
+    return page(album() if rows is None else rows, STATUSES, settings, {**FACTS, **facts}, title)
 
 
 def data_of(text: str) -> dict[str, Any]:
@@ -75,11 +76,11 @@ def test_thumbnails_are_square_and_say_who_drew_them(synthetic: bool, shape: tup
     assert np.abs(np.asarray(image).astype(int) - (200, 40, 60)).max() < 8
 
 
-def test_the_data_are_the_rows_with_timings_and_reasons() -> None:
+def test_the_data_are_the_rows_with_reasons() -> None:
     data = data_of(make_page())
     rows = [dict(zip(data["columns"], row, strict=True)) for row in data["rows"]]
     assert [row["id"] for row in rows] == ["c10", "c10", "c9", "c2", "f1", "f2", "f3", "n1"]
-    assert (rows[0]["seconds_decode"], rows[2]["seconds_decode"]) == (3.0, None)
+    assert (rows[0]["extra"], rows[3]["extra"]) == (1.0, None)
     assert rows[4]["reason"] == rows[5]["reason"] == "…: the face is … pixels wide."
     assert rows[6]["reason"] == "…: no such file."
     assert data["facts"]["synthetic"] is True
@@ -92,11 +93,10 @@ def test_values_that_json_cannot_hold() -> None:
     assert data["rows"][0] == ["a", "nan", str(2**60), 0.1, "a; b", "p", 0.333333, True]
 
 
-def test_settings_versions_and_timings_are_in_the_page() -> None:
+def test_settings_and_versions_are_in_the_page() -> None:
     text = make_page(interrupted=True)
     assert "<dt>losses</dt><dd><dl><dt>lpips</dt><dd><dl><dt>weight</dt><dd>1.5</dd></dl></dd></dl></dd>" in text
     assert "<dt>versions</dt><dd><dl><dt>torch</dt><dd>2</dd></dl></dd>" in text
-    assert '<th scope="row">read</th><td>1.50</td><td>3 s</td>' in text
     assert "drawn by tiny; not a prediction of any real child - INTERRUPTED</footer>" in text
 
 
@@ -206,8 +206,8 @@ def test_a_missing_thumbnail_is_no_broken_picture(tmp_path: Path) -> None:
         ("father_lpips_vgg", ["c9", "c2", "c10"]),
         ("-lpips_vgg", ["c10", "c2", "c9"]),
         ("-asked_age", ["c2", "c10", "c9"]),
-        ("seconds_read", ["c10", "c9", "c2"]),  # what is absent comes last,
-        ("-seconds_read", ["c9", "c10", "c2"]),  # whichever way
+        ("extra", ["c10", "c9", "c2"]),  # what is absent comes last,
+        ("-extra", ["c9", "c10", "c2"]),  # whichever way
     ],
 )
 def test_sorting(folder: Path, sort: str, names: list[str]) -> None:
@@ -393,17 +393,6 @@ def test_many_couples_open_fast(tmp_path: Path, couples: int, limit: int, monkey
         assert seen.pop("moved") <= 2
         assert seen == {"chunks": 50, "before": 0, "last": "couple_00999", "gone": 0, "again": 20}
         assert 5 <= int(fact(elements, "loaded")) < 500  # of 5,000
-
-
-@pytest.mark.processes
-@pytest.mark.parametrize("timings", [[], TIMINGS])
-def test_timings_are_shown_if_there_are_any(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, timings: list[dict[str, Any]]
-) -> None:
-    seen = 'document.body.dataset.height = document.querySelector("details:has(thead)").offsetHeight;\n'
-    with_hands(monkeypatch, folder, seen)
-    elements = browse(page(album(), timings, STATUSES, {}, FACTS, "couples"), folder)
-    assert (fact(elements, "height") == "0") is not bool(timings)
 
 
 @pytest.mark.processes
