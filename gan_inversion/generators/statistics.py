@@ -41,9 +41,12 @@ def compute_statistics(generator: Generator) -> WStatistics:
     return WStatistics(*(t.float().contiguous() for t in (w.mean(0), w_axes, std, p.mean(0), whiten)))
 
 
-def cached_statistics(generator: Generator) -> WStatistics:
-    """The same, kept beside the weights under the generator's hash. A cache that cannot be written costs a second a run."""
-    name = f"statistics_{generator.sha256[:16]}_{generator.device.type}"
+def cached_statistics(generator: Generator, kind: str = "") -> WStatistics:
+    """The same, kept beside the weights under the generator's hash. A cache that cannot be written costs a second a run.
+
+    kind: which of several Ws of this generator.
+    """
+    name = f"statistics_{generator.sha256[:16]}_{generator.device.type}{kind}"
     tensors = catalogue.read_cache(name)
     if tensors is None:
         statistics = compute_statistics(generator)
