@@ -241,6 +241,7 @@ TESTED_ELSEWHERE = {  # keys whose effect another test shows
     "diversity", "blend.power", "inherit.eyes", "inherit.nose", "inherit.mouth", "inherit.face_shape", "inherit.hair",
     "inherit.path", "child.age", "child.gender", "child.ages", "child.directions", "child.tolerance", "child.certainty",
     "child.bound", "child.steps", "losses.identity.weight",  # blending/test_inheritance.py, blending/test_steering.py
+    "runner.address", "runner.cpus", "runner.gpus", "runner.retries", "runner.in_flight",  # jobs/test_ray_runner.py
 }  # fmt: skip
 
 

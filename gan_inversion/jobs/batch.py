@@ -164,7 +164,8 @@ class Batch(Job):
         assert one.record is not None
         if one.new:
             self.store.put(one.inversion_key, one.record, one.face.photo_sha256)
-        self.store.link(one.face.photo_sha256, INVERSIONS, one.inversion_key)
+        if one.record.inversion.finished:
+            self.store.link(one.face.photo_sha256, INVERSIONS, one.inversion_key)
         return FaceDone(one.item, one.key, one.inversion_key, one.inverted, one.record.inversion.finished)
 
     def _couple(self, item: CoupleItem) -> _Couple | CoupleDone:

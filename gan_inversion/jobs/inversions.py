@@ -107,8 +107,9 @@ def invert_faces(
         if key in failures:
             failed.append(Failed(face, failures[key]))
         elif key in made or key in known:
-            store.link(face.photo_sha256, INVERSIONS, key)  # another photograph may have had the same crop
             record, trace = made[key] if key in made else (known[key], None)
+            if record.inversion.finished:  # another photograph may have had the same crop
+                store.link(face.photo_sha256, INVERSIONS, key)
             asked = {name: record.metrics[name] for name in task.metrics}
             results.append(Inverted(face, dataclasses.replace(record, metrics=asked), key, key in known, trace))
             if key in known:

@@ -83,7 +83,8 @@ def test_choice_and_preview(astronaut: Photo, tmp_path: Path, caplog: pytest.Log
     with caplog.at_level(logging.INFO):
         largest = aligner(photo, "mother", None, preview)
     assert "2 faces, numbered in" in caplog.text
-    assert "mother is number 0 (the largest)" in caplog.text
+    assert "mother is number 0" in caplog.text
+    assert "number 0 from the left is taken, the largest" in caplog.text
     assert load_photo(preview).pixels.shape[1] == 820
     assert not np.array_equal(load_photo(preview).pixels, photo.pixels)
     left, right = (np.mean(aligner(photo, "a", i).quad, 0)[0] for i in (0, 1))

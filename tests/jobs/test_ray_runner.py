@@ -309,9 +309,12 @@ def test_another_kind_of_machine_is_refused(connected: Cluster, monkeypatch: pyt
         results_of(Ray(), Nothing(), range(4))
 
 
-def test_too_few_cpus_are_said(connected: Cluster, caplog: pytest.LogCaptureFixture) -> None:
-    Ray(cpus=7).run(Nothing(), Listed([], print), print)
-    assert "no machine of the cluster has 7 CPUs: waiting for one" in caplog.text
+@pytest.mark.parametrize(("runner", "needs"), [(Ray(cpus=7), "7 CPUs"), (Ray(gpus=2), "1 CPUs and 2 GPUs")], ids=str)
+def test_too_small_machines_are_said(
+    connected: Cluster, caplog: pytest.LogCaptureFixture, runner: Ray, needs: str
+) -> None:
+    runner.run(Nothing(), Listed([], print), print)
+    assert f"no machine of the cluster has {needs}: waiting for one" in caplog.text
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:

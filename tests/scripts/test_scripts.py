@@ -118,7 +118,7 @@ def test_one_photograph_of_both(run: Run, couple: tuple[Path, Path], tmp_path: P
     latents = load_file(tmp_path / "out" / "latents.safetensors")
     assert (latents["father"] == latents["mother"]).all()
     assert (latents["father"] - latents["child_00"]).abs().max() < 1e-5
-    assert len(list((tmp_path / "store").glob("*/*.safetensors"))) == 1
+    assert len(list((tmp_path / "store" / "inversions").glob("*/*.safetensors"))) == 1
 
 
 def test_an_album(run: Run, couple: tuple[Path, Path], tmp_path: Path) -> None:
