@@ -100,7 +100,7 @@ class FFHQ:
         faces = self.find(photo)
         if not faces:
             raise UserError(
-                f"{photo.name}: no face found for {name}. Use a photograph in which the face is at least "
+                f"{photo.name}: no face found. Use a photograph in which the face is at least "
                 f"{self.min_side} pixels wide, sharp and not turned away; prepared crops go with aligner=none."
             )
         index = max(range(len(faces)), key=lambda i: quad_side(faces[i].quad)) if face is None else face
@@ -115,7 +115,7 @@ class FFHQ:
         side = quad_side(chosen.quad)
         if side / photo.reduced < self.min_side:
             raise UserError(
-                f"{photo.name}: the face of {name} is too small: its crop has {side / photo.reduced:.0f} pixels a side, "
+                f"{photo.name}: the face is too small: its crop has {side / photo.reduced:.0f} pixels a side, "
                 f"{self.min_side} are needed. Use a larger photograph, or lower aligner.min_side."
             )
         remarks = tuple(_remarks(photo.name, chosen, side, self.size))

@@ -47,8 +47,8 @@ def page(
 
     `rows`: a flat mapping per child, those of a couple in sequence; a couple without children has one whose "child" is
     "". Known columns are laid out (id, child, status, error, father_*, ...), any other is shown, sorted and filtered all
-    the same. `timings`: seconds per part of each couple, by "id"; they become columns too. `statuses`: metric -> "held
-    out" or "optimised". `facts`: what made the pictures; "interrupted" is said in the footer.
+    the same. `statuses`: metric -> "held out" or "optimised". `facts`: what made the pictures; "interrupted" is said in
+    the footer.
     """
     full = [{**row, **_reason(row)} for row in rows]
     columns = list(dict.fromkeys(column for row in full for column in row))

@@ -95,7 +95,7 @@ def test_choice_and_preview(astronaut: Photo, tmp_path: Path, caplog: pytest.Log
 
 
 def test_no_face_and_small_faces_are_named(astronaut: Photo) -> None:
-    with pytest.raises(UserError, match=r"wall.jpg: no face found for father"):
+    with pytest.raises(UserError, match=r"wall.jpg: no face found"):
         FFHQ(256)(Photo(np.full((300, 300, 3), 128, np.uint8), "wall.jpg", ""), "father")
     with pytest.raises(UserError, match=r"noise.jpg: no face found"):
         FFHQ(256)(Photo(random_pixels(0, 300), "noise.jpg", ""), "father")

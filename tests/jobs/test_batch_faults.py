@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from skimage import data
 
 from tests.batches import command, finish, make_manifest, make_photos, results_of, start, table, write_manifest
 
@@ -178,3 +179,29 @@ def test_ctrl_c_ends_cleanly_and_goes_on(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "report.html").exists()
     said = finish(start(arguments, tmp_path))
     assert "30 of 30 couples done" in said
+
+
+@pytest.mark.weights
+def test_no_face_is_a_failure_and_two_faces_a_warning(tmp_path: Path) -> None:
+    """By the real detector: one photograph without a face, one with two, of which the row may choose."""
+    astronaut = data.astronaut()
+    (tmp_path / "photos").mkdir()
+    pictures = {
+        "one": astronaut,
+        "none": np.full((300, 300, 3), 127, np.uint8),
+        "two": np.hstack([astronaut, astronaut[:, ::-1]]),
+    }
+    for name, pixels in pictures.items():
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{name}.png")
+    rows = [
+        {"id": "faceless", "father": "photos/one.png", "mother": "photos/none.png"},
+        {"id": "pair", "father": "photos/one.png", "mother": "photos/two.png"},
+    ]
+    write_manifest(tmp_path / "couples.csv", rows)
+    arguments = [a for a in command(tmp_path / "couples.csv", "out", "store", "aligner=ffhq") if a != "aligner=none"]
+    arguments.remove("aligner.check=false")
+    said = finish(start(arguments, tmp_path), code=1)
+    assert "1 of 2 couples done, 1 failed" in said
+    told = {row["id"]: row for row in table(tmp_path / "out")}
+    assert "none.png: no face found" in told["faceless"]["error"]
+    assert "two.png: 2 faces; number" in told["pair"]["warnings"]

@@ -26,7 +26,7 @@ from gan_inversion.inversion.inverter import Inverter
 from gan_inversion.jobs.inversions import Task
 from gan_inversion.jobs.runners import Local
 from gan_inversion.jobs.work import Job, Listed, Runner
-from tests import conftest
+from tests import batches, conftest
 from tests.conftest import ROOT, drawn, make_inverter
 from tests.jobs import test_inversions
 from tests.jobs.test_inversions import Dies
@@ -211,6 +211,21 @@ def test_a_lost_machine_loses_nothing(connected: Cluster, generator: Tiny, tmp_p
     begun = Counter(path.name.split(".")[0] for path in tmp_path.iterdir())
     assert max(begun.values()) == 2  # the removed machine's item was begun again elsewhere
     assert_same(results_of(Local(1, batch=1), TASK, items), found)
+
+
+def test_a_batch_that_loses_a_machine_is_the_batch_here(cluster: Cluster, tmp_path: Path) -> None:
+    """`scripts/batch.py` as a process of its own, one machine of three removed in the middle: file by file the same."""
+    manifest = batches.make_manifest(tmp_path / "couples.csv", 30, batches.make_photos(tmp_path / "photos", 10))
+    batches.finish(batches.start(batches.command(manifest, "here", "store_here"), tmp_path))
+    there = ["runner=ray", f"runner.address={cluster.address}"]
+    process = batches.start(batches.command(manifest, "there", "store_there", *there), tmp_path)
+    wait_for(lambda: len(list((tmp_path / "there").glob("couples/*/done.json"))) >= 5, 180)
+    cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
+    try:
+        assert "30 of 30 couples done, 0 failed" in batches.finish(process)
+    finally:
+        cluster.add_node(**NODE)
+    assert batches.results_of(tmp_path / "there") == batches.results_of(tmp_path / "here")
 
 
 def test_a_killed_worker_s_item_is_done_again(connected: Cluster, tmp_path: Path) -> None:

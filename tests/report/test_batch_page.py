@@ -116,7 +116,8 @@ def test_the_page_needs_and_allows_no_network() -> None:
     hashed = r"'sha256-[\w+/]{43}='"
     wanted = rf"default-src 'none'; img-src 'self' file:; style-src {hashed}; script-src {hashed}; base-uri 'none'; .*"
     assert re.fullmatch(wanted, policy[1])
-    assert not re.search(r"@import|url\(|\b(?:src|href)=", text)
+    assert not re.search(r"@import|url\(|\bsrc=", text)
+    assert set(re.findall(r'\bhref="([^"]*)"', text)) == {"results.csv", "results.parquet", "timings.csv"}  # beside it
     assert set(re.findall(r"https?://[^\"]+", text)) == {"http://www.w3.org/2000/svg", DIGITAL_SOURCE_TYPE}  # names
 
 
@@ -272,7 +273,7 @@ def test_the_table(folder: Path) -> None:
 def test_distributions(folder: Path) -> None:
     elements = browse(make_page(), folder, q="id=c9")
     sections = dict(re.findall(r'<section data-distribution="(.*?)">(.*?)</section>', elements))
-    assert list(sections) == ["lpips_vgg", "parents_p_norm", "read_age", "read_male", "p_norm"]
+    assert list(sections) == ["lpips_vgg", "parents_p_norm", "read_age", "read_male", "extra", "p_norm"]
     assert ">held out<" in sections["lpips_vgg"]
     assert ">optimised<" in sections["parents_p_norm"]
     assert "n 2 · mean 0.150 · median 0.150" in sections["lpips_vgg"]
