@@ -159,27 +159,22 @@ class Synthesis(nn.Module):
         super().__init__()
         checked = _checked(options)
         noise = any(name.endswith(".noise_const") for name in shapes)
-        side = FIRST
-        try:
-            channels, self.w_dim = shapes["b4.const"][0], shapes["b4.conv0.affine.weight"][1]
-            while any(name.startswith(f"b{side}.") for name in shapes):
-                block = Block()
-                before, channels = channels, shapes[f"b{side}.conv1.weight"][0]
-                if side == FIRST:
-                    block.const = nn.Parameter(torch.empty(before, FIRST, FIRST))
-                    block.conv0 = Layer(self.w_dim, before, side, noise, checked)
-                else:
-                    block.conv0 = UpConv(self.w_dim, before, channels, side, noise, checked)
-                between = before if side == FIRST else channels
-                block.conv1 = Conv(self.w_dim, between, channels, side, noise, checked)
-                if f"b{side}.torgb.weight" in shapes or not any(name.startswith(f"b{2 * side}.") for name in shapes):
-                    block.torgb = ToRGB(channels)
-                setattr(self, f"b{side}", block)
-                self.resolution, side = side, 2 * side
-        except KeyError as error:
-            raise UserError(f"no StyleGAN: its synthesis network has no tensor {error}.") from None
-        except IndexError:
-            raise UserError("no StyleGAN: its tensors have too few dimensions.") from None
+        channels, side = _size(shapes, "b4.const", 0), FIRST
+        self.w_dim = _size(shapes, "b4.conv0.affine.weight", 1)
+        while any(name.startswith(f"b{side}.") for name in shapes):
+            block = Block()
+            before, channels = channels, _size(shapes, f"b{side}.conv1.weight", 0)
+            if side == FIRST:
+                block.const = nn.Parameter(torch.empty(before, FIRST, FIRST))
+                block.conv0 = Layer(self.w_dim, before, side, noise, checked)
+                block.conv1 = Conv(self.w_dim, before, channels, side, noise, checked)
+            else:
+                block.conv0 = UpConv(self.w_dim, before, channels, side, noise, checked)
+                block.conv1 = Conv(self.w_dim, channels, channels, side, noise, checked)
+            if f"b{side}.torgb.weight" in shapes or not any(name.startswith(f"b{2 * side}.") for name in shapes):
+                block.torgb = ToRGB(channels)
+            setattr(self, f"b{side}", block)
+            self.resolution, side = side, 2 * side
         self.native = (self.resolution,)
         self.noise_sides = tuple(2 ** (2 + i // 2) for i in range(len(self.layers()))) if noise else ()
         self.num_ws = len(self.layers())
@@ -231,6 +226,14 @@ def build(
             f"synthesis network takes {generator.network.w_dim} (synthesis.b4.conv0.affine.weight)."
         )
     return generator
+
+
+def _size(shapes: Mapping[str, torch.Size], name: str, axis: int) -> int:
+    if name not in shapes:
+        raise UserError(f"no StyleGAN: its synthesis network has no tensor {name}.")
+    if len(shapes[name]) <= axis:
+        raise UserError(f"no StyleGAN: synthesis.{name} has the shape {list(shapes[name])}.")
+    return shapes[name][axis]
 
 
 def _make_kernel(layer: Any, _: Any) -> None:

@@ -179,8 +179,8 @@ def test_heads_of_smaller_sides_may_be_absent(small: StyleGAN) -> None:
 )  # fmt: skip
 def test_missing_and_misshapen_tensors_are_named(name: str) -> None:
     checkpoint = tiny_stylegan()
-    wrong = {"missing": {}, "misshapen": {name: torch.zeros(*checkpoint.state[name].shape, 2)}}
-    for tensors in wrong.values():
+    wrong: list[dict[str, Tensor]] = [{}, {name: checkpoint.state[name][..., None]}, {name: torch.zeros(())}]
+    for tensors in wrong:
         state = {key: tensor for key, tensor in checkpoint.state.items() if key != name} | tensors
         with pytest.raises(UserError, match=name.split(".", 1)[1].replace(".", r"\.")):
             build(dataclasses.replace(checkpoint, state=state))
