@@ -57,7 +57,6 @@ class Layer(nn.Module):
         self.bias = nn.Parameter(torch.empty(channels))
         self.affine = Affine(w_dim, channels)
         self.noise, self.options = noise, options
-        self.activation = NONLINEARITIES[options["nonlinearity"]]
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
         """x [N, C, H, W], style [N, 2C], noise [1 or N, 1, H, W] -> [N, C, H, W]."""
@@ -67,7 +66,7 @@ class Layer(nn.Module):
             shift = torch.addcmul(
                 shift, self.noise_const if noise is None else noise, self.noise_strength[:, None, None]
             )
-        x = self.activation(x + shift)
+        x = NONLINEARITIES[self.options["nonlinearity"]](x + shift)
         if self.options["use_pixel_norm"]:
             x = x * (x.square().mean(1, keepdim=True) + EPSILON).rsqrt()
         factor, offset = 1 + style[:, :c], style[:, c:]  # [N, C] each
@@ -235,7 +234,7 @@ def build(
 
 def _size(shapes: Mapping[str, torch.Size], name: str, axis: int) -> int:
     if name not in shapes:
-        raise UserError(f"no StyleGAN: its synthesis network has no tensor {name}.")
+        raise UserError(f"no StyleGAN: its synthesis network has no tensor synthesis.{name}.")
     if len(shapes[name]) <= axis:
         raise UserError(f"no StyleGAN: synthesis.{name} has the shape {list(shapes[name])}.")
     return shapes[name][axis]

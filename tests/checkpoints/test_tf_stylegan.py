@@ -121,7 +121,7 @@ def test_damaged_and_unfinished_networks_are_refused() -> None:
     name = "synthesis/8x8/Conv1/weight"
     with pytest.raises(UserError, match=rf"{name} has the shape \[8\]"):
         translate(KWARGS, {**variables, name: np.zeros(8, np.float32)})
-    with pytest.raises(UserError, match=r"synthesis\.b8\.conv1\.weight|b8\.conv1\.weight"):
+    with pytest.raises(UserError, match=r"no tensor synthesis\.b8\.conv1\.weight"):
         build(translate(KWARGS, {key: value for key, value in variables.items() if key != name}))
     with pytest.raises(UserError, match="lod is not 0: this StyleGAN was still growing"):
         translate(KWARGS, {**variables, "lod": np.float32(2.5)})

@@ -19,14 +19,14 @@ from gan_inversion.generators.family import StyleGAN, truncated
 from gan_inversion.generators.stylegan import build
 from gan_inversion.image import area_resize
 from gan_inversion.interfaces import UserError
-from tests.families import tiny_stylegan, variables_of_2019
+from tests.families import tiny_checkpoint, variables_of_2019
 
 GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("stylegan_*.npz"))
 
 
 @pytest.fixture(scope="module")
 def small() -> StyleGAN:
-    return build(tiny_stylegan())
+    return build(tiny_checkpoint("stylegan"))
 
 
 def random_ws(generator: StyleGAN, n: int = 1, seed: int = 0) -> Tensor:
@@ -72,7 +72,7 @@ def test_there_are_golden_files() -> None:
 @pytest.mark.parametrize("fused", [True, False])
 def test_upsampling_as_described(fused: bool) -> None:
     """One layer in the two forms of 2019: two steps, and weights spread over a transposed convolution."""
-    generator = build(tiny_stylegan(fused_scale=fused, blur_filter=None))
+    generator = build(tiny_checkpoint("stylegan", fused_scale=fused, blur_filter=None))
     layer: Any = generator.network.b8.conv0
     x = torch.randn(2, 8, 4, 4)
     if fused:
@@ -84,9 +84,9 @@ def test_upsampling_as_described(fused: bool) -> None:
 
 
 def test_a_blur_may_have_two_dimensions() -> None:
-    ws = random_ws(build(tiny_stylegan()))
-    line = build(tiny_stylegan(blur_filter=[1, 3, 1])).synthesis(ws)
-    square = build(tiny_stylegan(blur_filter=[[1, 3, 1], [3, 9, 3], [1, 3, 1]])).synthesis(ws)
+    ws = random_ws(build(tiny_checkpoint("stylegan")))
+    line = build(tiny_checkpoint("stylegan", blur_filter=[1, 3, 1])).synthesis(ws)
+    square = build(tiny_checkpoint("stylegan", blur_filter=[[1, 3, 1], [3, 9, 3], [1, 3, 1]])).synthesis(ws)
     assert torch.allclose(line, square, atol=1e-4)
 
 
@@ -133,7 +133,7 @@ def test_differentiable_to_all_inputs_and_frozen(small: StyleGAN) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"use_instance_norm": False, "use_pixel_norm": True, "blur_filter": [1, 1]}])
 def test_gradient_is_right(options: dict[str, Any]) -> None:
-    generator = build(tiny_stylegan(resolution=8, w_dim=3, channels=4, **options)).double()
+    generator = build(tiny_checkpoint("stylegan", resolution=8, w_dim=3, channels=4, **options)).double()
     ws = random_ws(generator).double().requires_grad_()
     assert torch.autograd.gradcheck(generator.synthesis, (ws,), atol=1e-4)
 
@@ -147,7 +147,7 @@ def test_noise_replaces_the_constants(small: StyleGAN) -> None:
     assert torch.allclose(small.synthesis(ws, two)[:1], small.synthesis(ws[:1], own), atol=1e-5)
     with pytest.raises(ValueError, match="8 noise maps"):
         small.synthesis(ws, own[:3])
-    without = build(tiny_stylegan(use_noise=False))
+    without = build(tiny_checkpoint("stylegan", use_noise=False))
     assert without.noise_sides == ()
     assert torch.equal(without.synthesis(ws), without.synthesis(ws, []))
 
@@ -167,8 +167,8 @@ def test_smaller_pictures_are_the_true_one_made_smaller(small: StyleGAN) -> None
 
 
 def test_heads_of_smaller_sides_may_be_absent(small: StyleGAN) -> None:
-    state = {name: t for name, t in tiny_stylegan().state.items() if "torgb" not in name or ".b32." in name}
-    lean = build(dataclasses.replace(tiny_stylegan(), state=state))
+    state = {name: t for name, t in tiny_checkpoint("stylegan").state.items() if "torgb" not in name or ".b32." in name}
+    lean = build(dataclasses.replace(tiny_checkpoint("stylegan"), state=state))
     assert torch.equal(lean.synthesis(random_ws(small)), small.synthesis(random_ws(small)))
 
 
@@ -178,7 +178,7 @@ def test_heads_of_smaller_sides_may_be_absent(small: StyleGAN) -> None:
      "synthesis.b4.conv0.affine.weight", "synthesis.b32.torgb.weight", "mapping.fc0.weight", "mapping.w_avg"],
 )  # fmt: skip
 def test_missing_and_misshapen_tensors_are_named(name: str) -> None:
-    checkpoint = tiny_stylegan()
+    checkpoint = tiny_checkpoint("stylegan")
     wrong: list[dict[str, Tensor]] = [{}, {name: checkpoint.state[name][..., None]}, {name: torch.zeros(())}]
     for tensors in wrong:
         state = {key: tensor for key, tensor in checkpoint.state.items() if key != name} | tensors
@@ -187,14 +187,14 @@ def test_missing_and_misshapen_tensors_are_named(name: str) -> None:
 
 
 def test_superfluous_tensors_are_named() -> None:
-    checkpoint = tiny_stylegan()
+    checkpoint = tiny_checkpoint("stylegan")
     for name in ("synthesis.b8.conv1.scale", "synthesis.b256.conv1.bias", "extra"):
         with pytest.raises(UserError, match=name.removeprefix("synthesis.")):
             build(dataclasses.replace(checkpoint, state={**checkpoint.state, name: torch.zeros(1)}))
 
 
 def test_unusable_requests_are_refused() -> None:
-    checkpoint = tiny_stylegan()
+    checkpoint = tiny_checkpoint("stylegan")
 
     def refused(message: str, *, changed: dict[str, Any] | None = None, **request: Any) -> None:
         with pytest.raises(UserError, match=message):
@@ -209,16 +209,18 @@ def test_unusable_requests_are_refused() -> None:
     with pytest.raises(UserError, match="stylegan2 checkpoint"):
         build(Checkpoint("stylegan2", {}))
     with pytest.raises(UserError, match="not one generator"):
-        mapping = {name: t for name, t in tiny_stylegan(w_dim=8).state.items() if name.startswith("mapping.")}
+        mapping = {
+            name: t for name, t in tiny_checkpoint("stylegan", w_dim=8).state.items() if name.startswith("mapping.")
+        }
         build(dataclasses.replace(checkpoint, state={**checkpoint.state, **mapping}))
     with pytest.raises(UserError, match="choose one of its classes, 0 to 2"):
-        build(tiny_stylegan(c_dim=3))
+        build(tiny_checkpoint("stylegan", c_dim=3))
 
 
 def test_hash_follows_tensors_and_options(small: StyleGAN) -> None:
-    assert build(tiny_stylegan()).sha256 == small.sha256
-    assert build(tiny_stylegan(seed=1)).sha256 != small.sha256
-    assert build(tiny_stylegan(fused_scale=True)).sha256 != small.sha256
+    assert build(tiny_checkpoint("stylegan")).sha256 == small.sha256
+    assert build(tiny_checkpoint("stylegan", seed=1)).sha256 != small.sha256
+    assert build(tiny_checkpoint("stylegan", fused_scale=True)).sha256 != small.sha256
 
 
 @pytest.mark.parametrize("device", ["cuda", "mps"])
@@ -226,6 +228,6 @@ def test_other_devices(device: str, small: StyleGAN) -> None:
     if not (torch.cuda.is_available() if device == "cuda" else torch.backends.mps.is_available()):
         pytest.skip(f"this machine has no {device}")
     ws = random_ws(small, 2)
-    there = build(tiny_stylegan(), device)
+    there = build(tiny_checkpoint("stylegan"), device)
     assert torch.allclose(there.synthesis(ws.to(device)).cpu(), small.synthesis(ws), atol=1e-3)
     assert there.sha256 == small.sha256
