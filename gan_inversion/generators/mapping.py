@@ -46,10 +46,13 @@ class MappingNetwork(nn.Module):
     def __init__(self, shapes: Mapping[str, torch.Size], options: Mapping[str, Any]) -> None:
         """shapes: of the tensors, without the prefix `mapping.`. Raises UserError if they are no mapping network's."""
         super().__init__()
-        try:
-            first, self.w_dim = shapes["fc0.weight"][1], shapes["w_avg"][0]
-        except KeyError as error:
-            raise UserError(f"no StyleGAN: its mapping network has no tensor {error}.") from None
+        for name in ("fc0.weight", "w_avg"):
+            if name not in shapes:
+                raise UserError(f"no StyleGAN: its mapping network has no tensor {name}.")
+        for name, shape in shapes.items():  # wrong lengths along these dimensions show when tensors are loaded
+            if len(shape) != (2 if name.endswith(".weight") else 1):
+                raise UserError(f"no StyleGAN: mapping.{name} has the shape {list(shape)}.")
+        first, self.w_dim = shapes["fc0.weight"][1], shapes["w_avg"][0]
         embedded, self.c_dim = shapes.get("embed.weight", (0, 0))
         self.z_dim = first - embedded
         self.label_norm = options.get("label_norm", "each")
