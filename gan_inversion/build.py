@@ -18,7 +18,8 @@ from typing import Any
 
 from .blending.conception import Conception, prepare
 from .blending.inheritance import children
-from .interfaces import Generator, UserError
+from .faces.centre import CentreCrop
+from .interfaces import Aligner, Generator, UserError
 from .inversion.inverter import Inverter
 from .jobs.inversions import Task
 from .spelling import suggestion
@@ -121,6 +122,12 @@ def build_conception(config: Mapping[str, Any], generator: Generator) -> Concept
     return prepare(recipes, build(config["inherit"], "inherit"), build(config["child"], "child"), generator)
 
 
-def with_size(aligner: Any, resolution: int) -> Any:
-    """The aligner for this generator's resolution, unless the config names a size of its own."""
-    return aligner if aligner.size else dataclasses.replace(aligner, size=resolution)
+def build_aligner(node: Mapping[str, Any], resolution: int, domain: str) -> Aligner:
+    """The node aligner, at the generator's resolution unless it names a size of its own.
+
+    For generators of other things than faces photographs are cropped to their middle, whatever the node says.
+    """
+    aligner = build(node, "aligner")
+    if domain != "face":
+        aligner = CentreCrop(aligner.size)
+    return aligner if aligner.size else dataclasses.replace(aligner, size=resolution)  # type: ignore[no-any-return]

@@ -48,6 +48,7 @@ class Trial:
 
     image: Tensor  # [N, 3, R, R], the generator's raw output, not clamped
     ws: Tensor  # [N, L, D]
+    noise: tuple[Tensor, ...] = ()  # [N, 1, H, W] each, where noise maps are optimised too
 
 
 @dataclass(frozen=True)
@@ -93,13 +94,14 @@ class Latents:
 
     ws: Tensor  # [L, D]
     style_offset: Tensor | None = None  # [S], added to the styles of ws: what was inherited by region
+    noise: tuple[Tensor, ...] = ()  # [H, W] each, in place of the generator's own; empty: its own
 
 
 @dataclass(frozen=True)
 class Inversion:
     """The latents found for one face, and all that is needed to believe them."""
 
-    ws: Tensor  # [L, D]; `generator.synthesis(ws[None])` redraws exactly what was scored
+    ws: Tensor  # [L, D]; `latents.draw(generator, inversion.latents)` redraws exactly what was scored
     generator_sha256: str
     settings: dict[str, Any] = field(default_factory=dict)  # everything that could have changed the result
     losses: dict[str, float] = field(default_factory=dict)  # at the step that was kept, unweighted, and "total"
@@ -107,6 +109,7 @@ class Inversion:
     steps: int = 0  # optimiser updates made
     stopped: str = "budget"  # budget | plateau | target | diverged | interrupted
     style_offset: Tensor | None = None  # [S]; only of stored children that inherited by region
+    noise: tuple[Tensor, ...] = ()  # [H, W] each; only where noise maps were optimised too
 
     @property
     def finished(self) -> bool:
@@ -115,7 +118,7 @@ class Inversion:
 
     @property
     def latents(self) -> Latents:
-        return Latents(self.ws, self.style_offset)
+        return Latents(self.ws, self.style_offset, self.noise)
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,7 @@ class Generator(Protocol):
     sha256: str  # of its tensors: two generators with the same hash draw the same pictures
     previews_sha256: str  # of what it draws smaller pictures with, if that is not the true picture; else ""
     licence: str
+    domain: str  # "face": FFHQ-aligned faces, and photographs are aligned so; "other": they are cropped to their middle
     resolution: int
     num_ws: int
     w_dim: int
@@ -153,6 +157,9 @@ class Generator(Protocol):
 
     def mapping(self, z: Tensor) -> Tensor:
         """z [N, z_dim] -> w [N, D]."""
+
+    def noise_maps(self) -> list[Tensor]:
+        """Its own noise, [1, 1, H, W] a layer, in the order of `synthesis`; empty where the family has none."""
 
     @property
     def style_rows(self) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def hash_of_ws(ws: Tensor) -> str:
 def hash_of_latents(latents: Latents) -> str:
     """Of all the numbers."""
     offset = "" if latents.style_offset is None else hash_of_ws(latents.style_offset)
-    return hash_of_ws(latents.ws) + offset
+    return hash_of_ws(latents.ws) + offset + "".join(map(hash_of_ws, latents.noise))
 
 
 def face_bytes(pixels: np.ndarray) -> bytes:
@@ -50,7 +50,7 @@ def to_json(value: Any) -> bytes:
     return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
 
 
-STYLES = ".style_offset"  # ending of a name's second tensor, where it has one
+STYLES, NOISE = ".style_offset", ".noise."  # after a name: its other tensors, where it has them
 
 
 def save_latents(path: Path, latents: Mapping[str, Latents], generator_sha256: str, interrupted: bool = False) -> None:
@@ -64,6 +64,7 @@ def save_latents(path: Path, latents: Mapping[str, Latents], generator_sha256: s
     for name, one in latents.items():
         if one.style_offset is not None:
             tensors[name + STYLES] = one.style_offset.detach().cpu().clone()
+        tensors |= noise_tensors(one.noise, name + NOISE)
     facts = json.dumps({"generator_sha256": generator_sha256, "interrupted": interrupted}, sort_keys=True)
     write_atomically(path, save(tensors, {"gan_inversion": facts}))
 
@@ -98,17 +99,35 @@ def load_all_latents(path: str | Path) -> dict[str, Inversion]:
         raise UserError(f"{path}: not a file of stored latents ({error}).") from error
     stopped = "interrupted" if facts.get("interrupted") else "budget"
     return {
-        name: Inversion(ws, facts.get("generator_sha256", ""), stopped=stopped, style_offset=tensors.get(name + STYLES))
+        name: Inversion(
+            ws,
+            facts.get("generator_sha256", ""),
+            stopped=stopped,
+            style_offset=tensors.get(name + STYLES),
+            noise=noise_from(tensors, name + NOISE),
+        )
         for name, ws in tensors.items()
-        if not name.endswith(STYLES)
+        if not name.endswith(STYLES) and NOISE not in name
     }
+
+
+def noise_tensors(noise: Sequence[Tensor], prefix: str) -> dict[str, Tensor]:
+    """Noise maps as named tensors of a file."""
+    return {f"{prefix}{i}": one.detach().cpu().clone() for i, one in enumerate(noise)}
+
+
+def noise_from(tensors: Mapping[str, Tensor], prefix: str) -> tuple[Tensor, ...]:
+    """The noise maps that `noise_tensors` named."""
+    count = sum(name.startswith(prefix) for name in tensors)
+    return tuple(tensors[f"{prefix}{i}"] for i in range(count))
 
 
 @torch.no_grad()
 def draw(generator: Generator, latents: Latents, resolution: int | None = None) -> Tensor:
     """One face's picture, [1, 3, R, R], on the generator's device."""
     ws = latents.ws[None].to(generator.device)
+    noise = [one[None, None].to(generator.device) for one in latents.noise] or None
     if latents.style_offset is None:
-        return generator.synthesis(ws, resolution=resolution)
+        return generator.synthesis(ws, noise, resolution)
     styles = generator.styles(ws) + latents.style_offset[None].to(generator.device)
-    return generator.synthesis(ws, resolution=resolution, styles=styles)
+    return generator.synthesis(ws, noise, resolution, styles)

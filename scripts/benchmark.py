@@ -9,7 +9,7 @@ from gan_inversion.commands import script
 def main(config: DictConfig) -> None:
     from pathlib import Path
 
-    from gan_inversion.build import build, build_inverter, with_size
+    from gan_inversion.build import build, build_aligner, build_inverter
     from gan_inversion.evaluation import benchmark
     from gan_inversion.jobs import album
     from gan_inversion.report.run_folder import Clock
@@ -18,7 +18,7 @@ def main(config: DictConfig) -> None:
 
     values, clock = plain(config), Clock()
     generator = clock("load", build, {**values["generator"], "device": config.device}, "generator")
-    aligner = with_size(build(values["aligner"], "aligner"), generator.resolution)
+    aligner = build_aligner(values["aligner"], generator.resolution, generator.domain)
     shared = {"device": config.device, "generator": values["generator"]}
     inverters = {name: build_inverter(recipe(extra) | shared) for name, extra in values["recipes"].items()}
 

@@ -7,7 +7,7 @@ from gan_inversion.commands import script
 
 @script("family")
 def main(config: DictConfig) -> None:
-    from gan_inversion.build import build, build_conception, build_task, with_size
+    from gan_inversion.build import build, build_aligner, build_conception, build_task
     from gan_inversion.jobs import family
     from gan_inversion.jobs.inversions import invert_faces
     from gan_inversion.report.progress import InversionBar, bar_of
@@ -25,7 +25,7 @@ def main(config: DictConfig) -> None:
     photos = clock("load", family.load, paths)
     job = job_of(values) | {f"{role}_sha256": photo.sha256 for role, photo in photos.items()} | conceive.files
     folder = open_folder(config.output_dir, job, hydra_files(config), config.overwrite, paths.values())
-    aligner = with_size(build(values["aligner"], "aligner"), generator.resolution)
+    aligner = build_aligner(values["aligner"], generator.resolution, generator.domain)
     faces = clock("align", family.align, photos, aligner, {role: values[f"{role}_face"] for role in photos}, folder)
     with InversionBar(len(faces), inverter.optimiser.steps) as bar:
         inverted, failed = clock("invert", invert_faces, faces, [config.seed] * 2, task, runner, store, bar)

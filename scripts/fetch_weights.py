@@ -7,17 +7,16 @@ from gan_inversion.commands import script
 
 @script("fetch_weights")
 def main(config: DictConfig) -> None:
-    from gan_inversion.checkpoints.catalogue import fetched_dir, read_catalogue
+    from gan_inversion.checkpoints.catalogue import fetched_dir, path_of, read_catalogue
     from gan_inversion.checkpoints.fetch import fetch, is_present
 
     if config.list:
         for entry in read_catalogue().values():
             state = "present" if is_present(entry) else "missing"
-            print(
-                f"{entry.name:22} {state:8} {entry.carrier or 'part of this project':24} {entry.source}"
-                + (" (optional)" if entry.optional else "")
-            )
-            print(f"{'':22} licence: {entry.licence}\n{'':22} sha256:  {entry.sha256}")
+            origin = entry.carrier or entry.page or "part of this project"
+            print(f"{entry.name:22} {state:8} {origin}" + (" (optional)" if entry.optional else ""))
+            print(f"{'':22} {entry.source}\n{'':22} licence: {entry.licence}")
+            print(f"{'':22} file:    {path_of(entry)}" if entry.page else f"{'':22} sha256:  {entry.sha256}")
         return
     new = fetch(list(config.only), print)
     print(f"weights ready in {fetched_dir()}" + ("" if new else " (nothing to do)"))

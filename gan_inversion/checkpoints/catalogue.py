@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,16 @@ FETCH = "python scripts/fetch_weights.py"
 
 @dataclass(frozen=True)
 class Entry:
-    """One file that this project needs, and the package that carries it; without a carrier, it is part of the clone."""
+    """A file: carried by a package; or with a `page`, a public checkpoint that users get there; else part of the clone."""
 
     name: str
     file: str  # what it is called in the weights folder
-    sha256: str  # of that file
     licence: str
     source: str  # whose work it is
+    sha256: str = ""  # of that file; unknown of public checkpoints, whose structure is checked instead
+    page: str = ""  # where people get it
+    expects: Mapping[str, Any] = field(default_factory=dict)  # family, resolution, num_ws of a public checkpoint
+    domain: str = "face"  # of a public checkpoint: what generator.domain should be
     carrier: str = ""  # "package==version" of pip's, or "npm:package@version"
     carrier_file: str = ""  # the archive
     carrier_sha256: str = ""
@@ -74,7 +78,7 @@ def sha256_of_file(path: Path) -> str:
 
 def path_of(entry: Entry) -> Path:
     """Where its file belongs, whether it is there or not."""
-    if entry.carrier:
+    if entry.carrier or entry.page:
         return fetched_dir() / entry.file
     elsewhere = weights_dir() / entry.file  # when the library is installed without a clone
     return elsewhere if elsewhere.is_file() else _CLONE / entry.file
@@ -92,6 +96,24 @@ def checked_path(name: str) -> Path:
         raise UserError(
             f"{path} was altered or is incomplete.\n  expected sha256 {entry.sha256}\n  found    sha256 {found}\n"
             f"{remedy}"
+        )
+    return path
+
+
+def public_checkpoint(name: str) -> Entry | None:
+    """The public checkpoint of that name, if there is one."""
+    entry = read_catalogue().get(name)
+    return entry if entry and entry.page else None
+
+
+def bring(entry: Entry) -> Path:
+    """Path of a public checkpoint. Raises UserError where it is missing: what it is, where to get it, its licence."""
+    path = path_of(entry)
+    if not path.is_file():
+        structure = ", ".join(f"{key} {value}" for key, value in entry.expects.items())
+        raise UserError(
+            f"{entry.name} is not here: {entry.source} ({structure}).\n  get      {entry.file} from {entry.page}\n"
+            f"  put it   {path}\n  licence  {entry.licence}"
         )
     return path
 

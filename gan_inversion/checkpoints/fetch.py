@@ -20,16 +20,16 @@ from safetensors.torch import save
 
 from ..interfaces import UserError
 from ..storage import write_atomically
-from .catalogue import Entry, checked_path, path_of, read_catalogue, sha256_of_file
+from .catalogue import Entry, checked_path, path_of, public_checkpoint, read_catalogue, sha256_of_file
 from .convert import CONVERTERS
 
 MEMBER_LIMIT = 200_000_000  # bytes; the largest member is 59 MB
 
 
 def is_present(entry: Entry) -> bool:
-    """True when the converted file is there and unaltered."""
+    """True when the file is there and unaltered, as far as its hash is known."""
     path = path_of(entry)
-    return path.is_file() and sha256_of_file(path) == entry.sha256
+    return path.is_file() and (not entry.sha256 or sha256_of_file(path) == entry.sha256)
 
 
 def fetch(names: Sequence[str], say: Callable[[str], None]) -> list[str]:
@@ -40,8 +40,11 @@ def fetch(names: Sequence[str], say: Callable[[str], None]) -> list[str]:
     """
     catalogue = {name: entry for name, entry in read_catalogue().items() if entry.carrier}
     for entry in read_catalogue().values():
-        if not entry.carrier:
+        if not entry.carrier and not entry.page:
             checked_path(entry.name)  # part of the clone: if it is damaged, the error says how to bring it back
+    for name in names:
+        if public := public_checkpoint(name):
+            raise UserError(f"{name} cannot be fetched by pip. Get {public.file} from {public.page}")
     unknown = [name for name in names if name not in catalogue]
     if unknown:
         raise UserError(f"no weights called {', '.join(unknown)}. Known: {', '.join(catalogue)}")

@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..image import area_resize, to_tensor
 from ..interfaces import AlignedFace, Generator, Inversion, Start, Step, UserError
 from ..inversion.inverter import Inverter
+from ..latents import draw
 from .reconstruction import evaluate, report
 
 
@@ -66,7 +67,7 @@ def run(inverter: Inverter, face: AlignedFace, seed: int) -> Run:
     total = time.perf_counter() - begin - watching
     begin = time.perf_counter()
     with torch.no_grad():
-        inverter.generator.synthesis(found.ws[None].to(inverter.generator.device))
+        draw(inverter.generator, found.latents)
     decode = time.perf_counter() - begin
     return Run(found, {"start": timed.seconds, "optimise": total - timed.seconds, "decode": decode}, way)
 

@@ -39,7 +39,7 @@ class Found:
 
 @dataclass(frozen=True)
 class FFHQ:
-    """Any photograph -> FFHQ crop of `size` pixels (0: to be set to the generator's resolution by `build.with_size`).
+    """Any photograph -> FFHQ crop of `size` pixels (0: to be set to the generator's resolution by `build.build_aligner`).
 
     landmarks: "mesh" (default) refines the detector's five points; "mtcnn" uses them as they are.
     min_side: smallest crop side in pixels of the photograph that is accepted.

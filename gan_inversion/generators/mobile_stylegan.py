@@ -108,7 +108,7 @@ class MobileStyleGAN(nn.Module):
     `to_img` takes the last. Noise maps: conv1's, then each block's two (16 - 1 maps), already times their strength.
     """
 
-    name = "mobile_stylegan"
+    name, domain = "mobile_stylegan", "face"
     licence = (
         "weights: Apache-2.0 (random-face), distilled from StyleGAN2 FFHQ (NVIDIA Source Code License, non-commercial); "
         "FFHQ: CC BY-NC-SA 4.0"
@@ -182,6 +182,12 @@ class MobileStyleGAN(nn.Module):
             for pair in ((2 * i + 1, block.up), (2 * i + 1, block.conv1.style), (2 * i + 2, block.conv2.style))
         ]
         return [(0, self.conv1.style), *inner, (self.num_ws - 1, self.to_img.style)]
+
+    def noise_maps(self) -> list[Tensor]:
+        """Its 15 maps, already times their strength."""
+        blocks: list[Any] = list(self.blocks)
+        layers = [self.conv1, *(layer for block in blocks for layer in (block.conv1, block.conv2))]
+        return [layer.noise.detach() for layer in layers]
 
     @property
     def style_rows(self) -> Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -47,6 +47,7 @@ class Optimiser:
     betas: tuple[float, float] = (0.5, 0.9)
     warmup: int = 1  # steps over which the rate rises linearly
     hold: float = 0.8  # share of the steps after which the rate falls to 0 along a cosine
+    noise_maps: bool = False  # optimise the generator's noise maps too; losses=[...,noise] keeps them noise
     latent_noise: float = 0.0  # standard deviation, in those of W, of noise added to ws while searching
     latent_noise_until: float = 0.75  # share of the steps at which that noise has faded out
     keep: str = "best"  # best | last: which scored step is returned
@@ -91,6 +92,25 @@ class Optimiser:
         return self.latent_noise * max(0.0, left) ** 2
 
 
+class _NoiseMap:
+    """A noise map on its way: of mean 0 and variance 1 for the optimiser, of the spread of the generator's own for it.
+
+    After each update it is brought back to that, as by Karras 2020 (arXiv 1912.04958, D.2): it stays noise.
+    """
+
+    def __init__(self, own: Tensor) -> None:
+        self.mean, self.std = own.mean(), own.std()
+        self.unit = ((own - self.mean) / self.std.clamp_min(1e-12)).requires_grad_()  # [1, 1, H, W]
+
+    def __call__(self) -> Tensor:
+        return self.mean + self.std * self.unit
+
+    @torch.no_grad()
+    def renormalise(self) -> None:
+        self.unit.sub_(self.unit.mean())
+        self.unit.div_(self.unit.std().clamp_min(1e-12))
+
+
 @dataclass
 class _Face:
     """One face on its way. Only the loop touches it."""
@@ -99,6 +119,7 @@ class _Face:
     name: str
     target: Tensor  # [1, 3, R, R]
     parameters: Tensor  # [1, ...] of the space
+    noise: list[_NoiseMap]  # empty unless they are optimised
     adam: torch.optim.Adam
     losses: dict[int | None, list[tuple[str, float, BoundLoss]]]  # by resolution of the step; None: the true picture
     random: torch.Generator
@@ -135,7 +156,10 @@ def invert(
     for i, (face, seed, name) in enumerate(zip(faces.split(1), seeds, names, strict=True)):
         begin = start(generator, face, name, seed)
         parameters = space.encode(begin, generator).detach().clone().requires_grad_()
-        adam = torch.optim.Adam([parameters], lr=optimiser.learning_rate, betas=optimiser.betas)
+        noise = [_NoiseMap(one) for one in generator.noise_maps()] if optimiser.noise_maps else []
+        adam = torch.optim.Adam(
+            [parameters, *(one.unit for one in noise)], lr=optimiser.learning_rate, betas=optimiser.betas
+        )
         bound = {
             resolution: [
                 (key, loss.weight, loss.bind(Target(goal, statistics))) for key, loss in sorted(losses.items())
@@ -143,7 +167,7 @@ def invert(
             for resolution, goal in _goals(face, optimiser).items()
         }
         random = torch.Generator().manual_seed(seed)
-        active.append(_Face(i, name, face, parameters, adam, bound, random))
+        active.append(_Face(i, name, face, parameters, noise, adam, bound, random))
     together = len(active) if faces.device.type != "cpu" else 1
     try:
         for step in range(optimiser.steps + 1):
@@ -154,17 +178,18 @@ def invert(
             for chunk in (active[i : i + together] for i in range(0, len(active), max(together, 1))):
                 with torch.set_grad_enabled(update):
                     ws = torch.cat([_latents(face, step, space, generator, optimiser) for face in chunk])
-                    images = generator.synthesis(ws, resolution=resolution)
-                    totals = [
-                        _score(face, Trial(image, row), resolution)
-                        for face, image, row in zip(chunk, images.split(1), ws.split(1), strict=True)
-                    ]
+                    noise = [tuple(one() for one in face.noise) for face in chunk]
+                    maps = [torch.cat(layer) for layer in zip(*noise, strict=True)] or None
+                    images = generator.synthesis(ws, maps, resolution)
+                    trials = [Trial(*parts) for parts in zip(images.split(1), ws.split(1), noise, strict=True)]
+                    totals = [_score(face, trial, resolution) for face, trial in zip(chunk, trials, strict=True)]
                     if update:
                         torch.cat(totals).sum().backward()
-                for face, image, row in zip(chunk, images.split(1), ws.split(1), strict=True):
-                    _keep(face, row, step, generator, optimiser)
+                for face, trial in zip(chunk, trials, strict=True):
+                    _keep(face, trial, step, generator, optimiser)
                     if on_step:
-                        on_step(Step(face.index, step, optimiser.steps, face.scores, row.detach(), image.detach()))
+                        row, image = trial.ws.detach(), trial.image.detach()
+                        on_step(Step(face.index, step, optimiser.steps, face.scores, row, image))
             for face in list(active):
                 reason = _reason_to_stop(face, step, optimiser, resolution is not None)
                 if reason:
@@ -173,6 +198,8 @@ def invert(
                 elif update:
                     face.adam.param_groups[0]["lr"] = optimiser.rate(step)
                     face.adam.step()
+                    for one in face.noise:
+                        one.renormalise()
                     face.adam.zero_grad(set_to_none=True)
                     face.updates += 1
             if not active:
@@ -211,14 +238,16 @@ def _score(face: _Face, trial: Trial, resolution: int | None) -> Tensor:
     return total
 
 
-def _keep(face: _Face, ws: Tensor, step: int, generator: Generator, optimiser: Optimiser) -> None:
-    """Record the step if it is the one to return. The very ws that were scored are kept, noise included."""
+def _keep(face: _Face, trial: Trial, step: int, generator: Generator, optimiser: Optimiser) -> None:
+    """Record the step if it is the one to return. The very ws and noise that were scored are kept."""
     total = face.scores["total"]
     if not math.isfinite(total):
         return
     if total < face.best_total or optimiser.keep == "last":
         face.best_total = min(total, face.best_total)
-        face.best = Inversion(ws.detach()[0].cpu().clone(), generator.sha256, {}, dict(face.scores), step)
+        ws, *noise = (one.detach()[0].cpu().clone() for one in (trial.ws, *trial.noise))
+        maps, scores = tuple(one[0] for one in noise), dict(face.scores)
+        face.best = Inversion(ws, generator.sha256, {}, scores, step, noise=maps)
     if total < face.reference * (1 - optimiser.min_improvement):
         face.reference, face.reference_step = total, step
 
@@ -245,4 +274,4 @@ def _reason_to_stop(face: _Face, step: int, optimiser: Optimiser, preview: bool)
 def _finish(face: _Face, reason: str) -> Inversion:
     assert face.best is not None
     best = face.best
-    return Inversion(best.ws, best.generator_sha256, {}, best.losses, best.best_step, face.updates, reason)
+    return replace(best, steps=face.updates, stopped=reason)

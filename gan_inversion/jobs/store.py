@@ -29,7 +29,7 @@ from safetensors.torch import load, save
 from .. import __version__
 from ..image import Photo, crop_bytes
 from ..interfaces import AlignedFace, Aligner, Inversion, StorageError
-from ..latents import describe, hash_of, to_json
+from ..latents import describe, hash_of, noise_from, noise_tensors, to_json
 from ..storage import Folder
 
 log = logging.getLogger(__name__)
@@ -70,8 +70,9 @@ class Store:
             return None
         try:
             data, fields = entry
-            ws, metrics = load(data)["ws"], fields.pop("metrics")
-            return Record(Inversion(ws=ws, **fields), metrics, self._seconds(key))
+            tensors, metrics = load(data), fields.pop("metrics")
+            inversion = Inversion(ws=tensors["ws"], noise=noise_from(tensors, "noise."), **fields)
+            return Record(inversion, metrics, self._seconds(key))
         except (ValueError, KeyError, TypeError, SafetensorError) as error:
             self._set_aside(INVERSIONS, key, error)
             return None
@@ -80,11 +81,11 @@ class Store:
         """Keep a finished inversion. An interrupted one is refused: it is not the result its key promises."""
         if self.path is None or not record.inversion.finished:
             return
-        fields = asdict(replace(record.inversion, ws=torch.empty(0)))
-        del fields["ws"], fields["style_offset"]  # an inversion has none
+        fields = asdict(replace(record.inversion, ws=torch.empty(0), noise=()))
+        del fields["ws"], fields["noise"], fields["style_offset"]  # tensors, of which an inversion has no third kind
         self.link(photo_sha256, INVERSIONS, key)
         self._folder.write(f"{name_of(INVERSIONS, key)}.timings.json", to_json({"seconds": record.seconds}))
-        data = save({"ws": record.inversion.ws.contiguous()})
+        data = save({"ws": record.inversion.ws.contiguous(), **noise_tensors(record.inversion.noise, "noise.")})
         self._write(INVERSIONS, key, data, {**fields, "metrics": dict(record.metrics)})
 
     def get_face(self, key: str, name: str, photo: Photo) -> AlignedFace | None:

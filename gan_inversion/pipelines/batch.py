@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..blending.conception import Conception
-from ..build import build, build_conception, build_task, with_size
+from ..build import build, build_aligner, build_conception, build_task
 from ..interfaces import Aligner, Generator, UserError
 from ..inversion.inverter import Inverter
 from ..jobs.batch import Batch
@@ -52,7 +52,9 @@ def run_batch(values: Mapping[str, Any], files: Mapping[str, str]) -> None:
     machine = [torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()]
     identity = hash_of(json.dumps([job, versions(), inverter.generator.sha256, machine], sort_keys=True).encode())
     todo = unfinished(manifest, output, identity, counts, values["retry_failed"], values["verify"])
-    make_aligner = partial(_aligner, json.dumps(values["aligner"], sort_keys=True), inverter.generator.resolution)
+    generator = inverter.generator
+    aligner = json.dumps(values["aligner"], sort_keys=True)
+    make_aligner = partial(_aligner, aligner, generator.resolution, generator.domain)
     batch = Batch(task, make_aligner, partial(_conceive, text, task.make_inverter), store, output, values["seed"])
     interrupted = False
     with BatchBar(counts.total) as bar:
@@ -125,9 +127,8 @@ def _check(values: Mapping[str, Any], generator: Generator, seen: set[Any], sett
 
 
 @lru_cache(maxsize=2)
-def _aligner(text: str, resolution: int) -> Aligner:
-    aligner: Aligner = with_size(build(json.loads(text), "aligner"), resolution)
-    return aligner
+def _aligner(text: str, resolution: int, domain: str) -> Aligner:
+    return build_aligner(json.loads(text), resolution, domain)
 
 
 def _conceive(text: str, make_inverter: Callable[[], Inverter], couple: Couple) -> tuple[Conception, dict[str, Any]]:

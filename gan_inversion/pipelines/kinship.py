@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..blending.steering import Steering
-from ..build import build, build_conception, build_task, with_size
+from ..build import build, build_aligner, build_conception, build_task
 from ..checkpoints.catalogue import checked_path
 from ..evaluation.children import real_families, summarise_method
 from ..evaluation.kinship import find_families, pairs_of_photos
@@ -73,7 +73,7 @@ def photographed_couples(values: Mapping[str, Any], generator: Generator) -> tup
         raise UserError(
             f"data={values['data']}: no couples in it (kinfacew has one parent a child, and cannot be used)."
         )
-    aligner = with_size(build(values["aligner"], "aligner"), generator.resolution)
+    aligner = build_aligner(values["aligner"], generator.resolution, generator.domain)
     wanted = dict.fromkeys(path for kin in families for path in (kin.father, kin.mother, *kin.children) if path)
     photos, unread = album.load_all({str(path): path for path in wanted})
     faces, unaligned = album.align_all(photos, aligner, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..build import build, build_task, with_size
+from ..build import build, build_aligner, build_task
 from ..jobs import album
 from ..jobs.family import save_timings
 from ..jobs.inversions import invert_faces
@@ -22,7 +22,7 @@ def invert_photos(values: Mapping[str, Any], files: Mapping[str, str]) -> None:
     clock, task = Clock(), build_task(values)
     runner, store = build(values["runner"], "runner"), build(values["store"], "store")
     inverter = clock("load", task.make_inverter)
-    aligner = with_size(build(values["aligner"], "aligner"), inverter.generator.resolution)
+    aligner = build_aligner(values["aligner"], inverter.generator.resolution, inverter.generator.domain)
 
     paths = album.find_photos(values["photos"])
     photos, unread = clock("load", album.load_all, paths)

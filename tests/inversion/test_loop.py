@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
 from gan_inversion.generators.tiny import Tiny, tiny
-from gan_inversion.image import to_tensor
-from gan_inversion.interfaces import Step, Target, Trial, UserError
+from gan_inversion.image import to_tensor, to_uint8
+from gan_inversion.interfaces import AlignedFace, Step, Target, Trial, UserError
 from gan_inversion.inversion.loop import Optimiser
 from gan_inversion.inversion.starts import BestOf
+from gan_inversion.jobs.store import Record, Store
+from gan_inversion.latents import draw, load_latents, save_latents
 from gan_inversion.losses.ms_ssim import MSSSIM
+from gan_inversion.losses.noise import Noise
 from gan_inversion.losses.pixel import Pixel
 from gan_inversion.spaces.w import W
 from gan_inversion.spaces.z import Z
@@ -50,6 +54,46 @@ def test_what_is_returned_redraws_what_was_scored(generator: Tiny) -> None:
         image = generator.synthesis(found.ws[None])
         bound = inverter.losses["pixel"].bind(Target(target, generator.statistics()))
         assert bound(Trial(image, found.ws[None])).item() == found.losses["pixel"]
+
+
+def test_noise_maps_are_optimised_kept_and_redrawn(generator: Tiny, tmp_path: Path) -> None:
+    """Law 2 with noise: the maps are part of the result, in files too; each keeps its own mean and spread."""
+    own, random = generator.noise_maps(), torch.Generator().manual_seed(5)
+    other = [one.std() * torch.randn(one.shape, generator=random) for one in own]
+    face = AlignedFace(to_uint8(generator.synthesis(latents(generator, 1)[None], other)), "face")
+    losses = {"pixel": Pixel(sizes=(64,)), "noise": Noise(weight=1e-3)}
+    (without,) = make_inverter(generator, steps=20, losses={"pixel": Pixel(sizes=(64,))})([face], [0])
+    inverter = make_inverter(generator, steps=20, noise_maps=True, losses=losses)
+    (found,) = inverter([face], [0])
+    assert not without.noise
+    assert found.losses["pixel"] < 0.7 * without.losses["pixel"]
+    for ours, theirs in zip(found.noise, own, strict=True):
+        assert ours.shape == theirs.shape[2:]
+        assert not torch.equal(ours, theirs[0, 0])
+        assert ours.mean().item() == pytest.approx(theirs.mean().item(), abs=1e-4)
+        assert ours.std().item() == pytest.approx(theirs.std().item(), rel=1e-3)
+    image = draw(generator, found.latents)
+    bound = inverter.losses["pixel"].bind(Target(to_tensor(face.pixels), generator.statistics()))
+    assert bound(Trial(image, found.ws[None])).item() == found.losses["pixel"]
+    assert all(torch.equal(a, b) for a, b in zip(own, generator.noise_maps(), strict=True))  # the generator's own stay
+    save_latents(tmp_path / "a.safetensors", {"ws": found.latents}, generator.sha256)
+    assert torch.equal(draw(generator, load_latents(tmp_path / "a.safetensors", "ws").latents), image)
+    Store(str(tmp_path)).put("ab", Record(found, {}))
+    stored = Store(str(tmp_path)).get("ab")
+    assert stored is not None
+    assert torch.equal(draw(generator, stored.inversion.latents), image)
+
+
+def test_a_batch_with_noise_maps_is_its_faces(generator: Tiny) -> None:
+    inverter = make_inverter(generator, steps=5, noise_maps=True)
+    both = inverter([drawn(generator, 1), drawn(generator, 2)], [0, 0])
+    (alone,) = inverter([drawn(generator, 2)], [0])
+    assert all(torch.equal(a, b) for a, b in zip(both[1].noise, alone.noise, strict=True))
+
+
+def test_the_noise_loss_needs_noise(generator: Tiny) -> None:
+    with pytest.raises(UserError, match=r"losses\.noise needs noise maps: set inversion\.noise_maps=true"):
+        make_inverter(generator, losses={"noise": Noise()})([drawn(generator, 1)], [0])
 
 
 def test_best_is_the_lowest_seen_and_last_is_the_last(generator: Tiny) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from skimage import data
+from skimage.data import astronaut
 
 from tests.batches import command, finish, make_manifest, make_photos, results_of, start, table, write_manifest
 
@@ -184,12 +184,12 @@ def test_ctrl_c_ends_cleanly_and_goes_on(tmp_path: Path) -> None:
 @pytest.mark.weights
 def test_no_face_is_a_failure_and_two_faces_a_warning(tmp_path: Path) -> None:
     """By the real detector: one photograph without a face, one with two, of which the row may choose."""
-    astronaut = data.astronaut()
+    woman = astronaut()
     (tmp_path / "photos").mkdir()
     pictures = {
-        "one": astronaut,
+        "one": woman,
         "none": np.full((300, 300, 3), 127, np.uint8),
-        "two": np.hstack([astronaut, astronaut[:, ::-1]]),
+        "two": np.hstack([woman, woman[:, ::-1]]),
     }
     for name, pixels in pictures.items():
         Image.fromarray(pixels).save(tmp_path / "photos" / f"{name}.png")

@@ -11,6 +11,7 @@ from gan_inversion.generators.tiny import Tiny
 from gan_inversion.interfaces import Loss, Target, Trial, UserError
 from gan_inversion.losses.lpips import LPIPS
 from gan_inversion.losses.ms_ssim import MSSSIM, ms_ssim
+from gan_inversion.losses.noise import Noise, autocorrelation
 from gan_inversion.losses.pixel import Pixel
 from gan_inversion.losses.prior import PNorm, RowDistance, p_norm, row_distance
 
@@ -62,6 +63,25 @@ def test_pixel_sizes_see_what_they_should(generator: Tiny) -> None:
     for size, value in ((64, 1.0), (32, 0.0)):
         bound = Pixel(sizes=(size,)).bind(Target(torch.zeros(1, 3, 64, 64), generator.statistics()))
         assert bound(Trial(board, torch.zeros(1, 1, 1))).item() == pytest.approx(value)
+
+
+def test_noise_by_hand() -> None:
+    """Stripes: each column is minus the next and each row the last, so both correlations are of size 1; coarser, nothing."""
+    stripes = (torch.arange(16) % 2 * 2.0 - 1).expand(1, 1, 16, 16)
+    assert autocorrelation(stripes).item() == pytest.approx(2.0, rel=1e-2)
+    white = torch.randn(1, 1, 256, 256, generator=torch.Generator().manual_seed(0))
+    smooth = torch.nn.functional.avg_pool2d(white, 3, 1, 1)
+    assert autocorrelation(white).item() < 0.15 < 0.5 < autocorrelation(smooth).item()
+    assert autocorrelation(5 * white + 3).item() == pytest.approx(autocorrelation(white).item(), rel=1e-2)
+
+
+def test_noise_is_one_number_a_face(generator: Tiny) -> None:
+    maps = tuple(torch.randn(2, 1, side, side, generator=torch.Generator().manual_seed(side)) for side in (16, 32))
+    bound = Noise().bind(Target(torch.zeros(2, 3, 64, 64), generator.statistics()))
+    both = bound(Trial(torch.zeros(2, 3, 64, 64), torch.zeros(2, 1, 1), maps))
+    for i in range(2):
+        alone = bound(Trial(torch.zeros(1, 3, 64, 64), torch.zeros(1, 1, 1), tuple(one[i : i + 1] for one in maps)))
+        assert torch.allclose(alone, both[i : i + 1])
 
 
 def test_row_distance_by_hand() -> None:
