@@ -36,7 +36,7 @@ def configure(threads: int | None) -> None:
         except (OSError, AttributeError):
             return  # another C library: only slower
         mallopt(_M_MMAP_THRESHOLD, 1 << 30)
-        mallopt(_M_TRIM_THRESHOLD, 1 << 34)
+        mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)  # an int: anything larger would wrap around, 1 << 34 to zero
 
 
 def check_device(device: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -58,7 +59,8 @@ class StyleGAN(nn.Module):
         try:
             self.load_state_dict({_renamed(name, names): tensor for name, tensor in state.items()}, strict=True)
         except RuntimeError as error:
-            raise UserError(f"not a complete {self.name} generator: {error}") from None
+            said = re.sub(r"\bnetwork\.", "synthesis.", str(error).replace("mapping_network.", "mapping."))
+            raise UserError(f"not a complete {self.name} generator: {said}") from None
         self.sha256 = sha256_of(self, json.dumps([self.name, self.options], sort_keys=True))
         freeze(self, device)
         self.z_dim, self.w_dim = self.mapping_network.z_dim, self.mapping_network.w_dim
