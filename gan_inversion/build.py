@@ -130,4 +130,4 @@ def build_aligner(node: Mapping[str, Any], resolution: int, domain: str) -> Alig
     aligner = build(node, "aligner")
     if domain != "face":
         aligner = CentreCrop(aligner.size)
-    return aligner if aligner.size else dataclasses.replace(aligner, size=resolution)  # type: ignore[no-any-return]
+    return aligner if aligner.size else dataclasses.replace(aligner, size=resolution)

@@ -156,6 +156,13 @@ class Fetch:
 
 
 @dataclass
+class ConvertWeights:
+    input: str = MISSING
+    output: str | None = None
+    overwrite: bool = False
+
+
+@dataclass
 class DemoPhotos:
     output_dir: str = MISSING
     seed: int = 3
@@ -260,6 +267,7 @@ SCHEMAS = {
     "atlas": Atlas,
     "interpolate": Interpolate,
     "fetch_weights": Fetch,
+    "convert_weights": ConvertWeights,
     "demo_photos": DemoPhotos,
     "evaluate_alignment": EvaluateAlignment,
     "encode": Invert,

@@ -73,7 +73,7 @@ def measure(photos: list[Path], couples: int, folder: Path) -> Counter[str]:
 
 
 def main(photos: Path, couples: int) -> None:
-    paths = sorted(path for path in photos.iterdir() if path.suffix in (".jpg", ".png"))
+    paths = sorted(path.resolve() for path in photos.iterdir() if path.suffix in (".jpg", ".png"))
     with tempfile.TemporaryDirectory() as temporary:
         seconds = measure(paths, couples, Path(temporary))
     print("| part | seconds a couple |\n|---|---|")

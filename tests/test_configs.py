@@ -29,7 +29,10 @@ GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir())
 OPTIONS = [(path.parent.name, path.stem) for path in sorted(CONFIGS.glob("*/*.yaml"))]
 NEEDS_WEIGHTS = {("generator", "mobile_stylegan"), ("aligner", "ffhq"), ("losses", "lpips"), ("start", "best_of"),
                  ("start", "encoder"), ("losses", "identity"), ("inherit", "regions"), ("child", "steered")}  # fmt: skip
-NEEDED = {("blend", "per_layer"): ["blend.layer_weights=[0,0,0,0.5,0.5,1,1,1]"]}
+NEEDED = {
+    ("blend", "per_layer"): ["blend.layer_weights=[0,0,0,0.5,0.5,1,1,1]"],
+    ("losses", "noise"): ["inversion.noise_maps=true"],
+}
 
 
 def compose(*overrides: str, script: str = "family") -> dict[str, Any]:
@@ -112,6 +115,7 @@ CHANGES = {  # key -> another value; each must change the latents that come out
     "inversion.betas": "inversion.betas=[0.1,0.5]",
     "inversion.warmup": "inversion.warmup=2",
     "inversion.hold": "inversion.hold=0.9",
+    "inversion.noise_maps": "inversion.noise_maps=true",
     "inversion.latent_noise": "inversion.latent_noise=0.9",
     "inversion.latent_noise_until": "inversion.latent_noise_until=0.3",
     "inversion.patience": "inversion.patience=1",
@@ -155,6 +159,11 @@ def test_best_of_keys(change: str) -> None:
 def test_tiny_keys(change: str) -> None:
     sizes = [build({**tiny_config(*c)["generator"], "device": "cpu"}, "generator").sha256 for c in ([], [change])]
     assert sizes[0] != sizes[1]
+
+
+def test_the_weight_of_noise_counts() -> None:
+    base = [*BASE, "losses=[pixel,row_distance,noise]", "inversion.noise_maps=true"]
+    assert not torch.equal(invert(tiny_config(*base)), invert(tiny_config(*base, "losses.noise.weight=10")))
 
 
 def test_ms_ssim_and_p_norm_weights() -> None:
@@ -236,11 +245,12 @@ TESTED_ELSEWHERE = {  # keys whose effect another test shows
     "aligner.check", "aligner.tolerance", "metrics", "device", "threads", "runner.batch", "generator.resolution",
     "generator.w_dim", "generator.channels", "start.path", "start.samples", "start.psi", "start.near",
     "generator.preview_heads", "inversion.keep", "inversion.min_improvement", "losses.ms_ssim.weight", "losses.ms_ssim.size",
-    "losses.p_norm.weight", "losses.lpips.weight", "losses.lpips.backbone", "losses.lpips.sizes",
+    "losses.noise.weight", "losses.p_norm.weight", "losses.lpips.weight", "losses.lpips.backbone", "losses.lpips.sizes",
     "losses.lpips.size_weights",
     "diversity", "blend.power", "inherit.eyes", "inherit.nose", "inherit.mouth", "inherit.face_shape", "inherit.hair",
     "inherit.path", "child.age", "child.gender", "child.ages", "child.directions", "child.tolerance", "child.certainty",
     "child.bound", "child.steps", "losses.identity.weight",  # blending/test_inheritance.py, blending/test_steering.py
+    "generator.path", "generator.domain", "generator.class_label", "generator.precision",  # generators/test_file.py
     "runner.address", "runner.cpus", "runner.gpus", "runner.retries", "runner.in_flight",  # jobs/test_ray_runner.py
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-FAMILIES = ("mobile_stylegan", "stylegan", "stylegan2", "stylegan3")
+FAMILIES = ("stylegan", "stylegan2", "stylegan3")
 
 
 @dataclass(frozen=True)

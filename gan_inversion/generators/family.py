@@ -89,10 +89,10 @@ class StyleGAN(nn.Module):
         """[D]: mean of w as training tracked it, the centre of truncation."""
         return self.mapping_network.w_avg
 
-    @property
-    def noise_sides(self) -> Sequence[int]:
-        """Pixels of each noise map; empty where the family has none."""
-        return tuple(self.network.noise_sides)
+    def noise_maps(self) -> list[Tensor]:
+        """Its own noise, [1, 1, H, W] a layer, of unit variance; empty where the family has none."""
+        maps = [tensor for name, tensor in self.network.named_buffers() if name.endswith("noise_const")]
+        return [one[None, None] for one in maps]
 
     def mapping(self, z: Tensor) -> Tensor:
         """z [N, z_dim] -> w [N, D], of its class if it has classes."""
@@ -121,8 +121,8 @@ class StyleGAN(nn.Module):
         """
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
             raise ValueError(f"ws must be [N, {self.num_ws}, {self.w_dim}], not {list(ws.shape)}")
-        if noise is not None and len(noise) != len(self.noise_sides):
-            raise ValueError(f"{len(self.noise_sides)} noise maps are needed, not {len(noise)}")
+        if noise is not None and len(noise) != len(self.network.noise_sides):
+            raise ValueError(f"{len(self.network.noise_sides)} noise maps are needed, not {len(noise)}")
         affines = self.network.affines()
         if styles is None:
             parts = [layer(ws[:, row]) for row, layer in affines]

@@ -178,10 +178,10 @@ def invert(
             for chunk in (active[i : i + together] for i in range(0, len(active), max(together, 1))):
                 with torch.set_grad_enabled(update):
                     ws = torch.cat([_latents(face, step, space, generator, optimiser) for face in chunk])
-                    noise = [tuple(one() for one in face.noise) for face in chunk]
-                    maps = [torch.cat(layer) for layer in zip(*noise, strict=True)] or None
+                    drawn = [tuple(one() for one in face.noise) for face in chunk]
+                    maps = [torch.cat(layer) for layer in zip(*drawn, strict=True)] or None
                     images = generator.synthesis(ws, maps, resolution)
-                    trials = [Trial(*parts) for parts in zip(images.split(1), ws.split(1), noise, strict=True)]
+                    trials = [Trial(*parts) for parts in zip(images.split(1), ws.split(1), drawn, strict=True)]
                     totals = [_score(face, trial, resolution) for face, trial in zip(chunk, trials, strict=True)]
                     if update:
                         torch.cat(totals).sum().backward()

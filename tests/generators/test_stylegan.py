@@ -48,7 +48,7 @@ def test_parity_with_tensorflow(path: Path) -> None:
     z = torch.from_numpy(numbers.standard_normal((2, generator.z_dim)).astype(np.float32))
     ws = torch.from_numpy((0.7 * numbers.standard_normal((2, generator.num_ws, generator.w_dim))).astype(np.float32))
     w, image = generator.mapping(z), generator.synthesis(ws.requires_grad_())
-    silent = generator.synthesis(ws, [torch.zeros(1, 1, side, side) for side in generator.noise_sides])
+    silent = generator.synthesis(ws, [torch.zeros(1, 1, side, side) for side in generator.network.noise_sides])
     pulled = generator.synthesis(truncated(w, generator.w_avg, generator.num_ws, 0.6, 3))
     span = float(golden["image_max"].max() - golden["image_min"].min())
     middle = slice(generator.resolution // 2 - 4, generator.resolution // 2 + 4)
@@ -92,7 +92,7 @@ def test_a_blur_may_have_two_dimensions() -> None:
 
 def test_sizes_are_read_from_the_tensors(small: StyleGAN) -> None:
     assert (small.resolution, small.num_ws, small.w_dim, small.z_dim, small.c_dim) == (32, 8, 16, 16, 0)
-    assert small.noise_sides == (4, 4, 8, 8, 16, 16, 32, 32)
+    assert small.network.noise_sides == (4, 4, 8, 8, 16, 16, 32, 32)
     assert small.style_rows.tolist() == [row for row in range(8) for _ in range(16)]
     assert small.domain == "face"
     assert small.licence.startswith("unknown")
@@ -120,7 +120,7 @@ def test_differentiable_to_all_inputs_and_frozen(small: StyleGAN) -> None:
     w = small.mapping(z)
     ws = w[:, None].repeat(1, small.num_ws, 1)
     styles = small.styles(ws)
-    noise = [torch.randn(1, 1, side, side, requires_grad=True) for side in small.noise_sides]
+    noise = [torch.randn(1, 1, side, side, requires_grad=True) for side in small.network.noise_sides]
     for tensor in (w, ws, styles):
         tensor.retain_grad()
     small.synthesis(ws, noise, styles=styles).square().mean().backward()
@@ -148,7 +148,7 @@ def test_noise_replaces_the_constants(small: StyleGAN) -> None:
     with pytest.raises(ValueError, match="8 noise maps"):
         small.synthesis(ws, own[:3])
     without = build(tiny_checkpoint("stylegan", use_noise=False))
-    assert without.noise_sides == ()
+    assert without.network.noise_sides == ()
     assert torch.equal(without.synthesis(ws), without.synthesis(ws, []))
 
 

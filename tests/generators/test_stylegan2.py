@@ -80,7 +80,7 @@ def test_parity_with_the_original(name: str) -> None:
     ws = truncated(w, generator.w_avg, generator.num_ws, case.psi, case.cutoff)
     assert torch.allclose(ws, golden["ws"], atol=1e-5)
     ws = golden["ws"]
-    noise = None if case.noise == "const" else [torch.zeros(1, 1, side, side) for side in generator.noise_sides]
+    noise = None if case.noise == "const" else [torch.zeros(1, 1, side, side) for side in generator.network.noise_sides]
     image = generator.synthesis(ws, noise)
     assert image.shape == (1, case.sizes.get("img_channels", 3), case.resolution, case.resolution)
     middle = case.resolution // 2 - 4
@@ -176,7 +176,7 @@ def test_sizes_are_read_from_the_tensors() -> None:
     )
     assert (generator.z_dim, generator.w_dim, generator.c_dim) == (5, 7, 2)
     assert (generator.resolution, generator.num_ws) == (64, 10)
-    assert list(generator.noise_sides) == [4, 8, 8, 16, 16, 32, 32, 64, 64]
+    assert list(generator.network.noise_sides) == [4, 8, 8, 16, 16, 32, 32, 64, 64]
     assert generator.synthesis(some_ws(generator)).shape == (1, 4, 64, 64)
 
 
@@ -184,7 +184,7 @@ def test_sizes_are_read_from_the_tensors() -> None:
 def test_a_batch_is_its_faces(architecture: str) -> None:
     generator = small(architecture=architecture)
     ws = some_ws(generator, 2)
-    noise = [drawn_numbers(i, 2, 1, side, side) for i, side in enumerate(generator.noise_sides)]
+    noise = [drawn_numbers(i, 2, 1, side, side) for i, side in enumerate(generator.network.noise_sides)]
     together = generator.synthesis(ws, noise)
     for i in range(2):
         alone = generator.synthesis(ws[i : i + 1], [n[i : i + 1] for n in noise])
@@ -245,7 +245,7 @@ def test_differentiable_to_z_w_ws_and_noise_only() -> None:
     w.retain_grad()
     ws = w[:, None].repeat(1, generator.num_ws, 1)
     ws.retain_grad()
-    noise = [torch.zeros(1, 1, s, s, requires_grad=True) for s in generator.noise_sides]
+    noise = [torch.zeros(1, 1, s, s, requires_grad=True) for s in generator.network.noise_sides]
     generator.synthesis(ws, noise).square().mean().backward()
     for tensor in (z, w, ws, *noise):
         assert tensor.grad is not None

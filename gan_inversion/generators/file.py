@@ -1,0 +1,63 @@
+"""`generator=file`: any StyleGAN checkpoint, read without running it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+from ..checkpoints.catalogue import bring, public_checkpoint
+from ..checkpoints.checkpoint import FAMILIES, Checkpoint
+from ..checkpoints.foreign import read_checkpoint
+from ..interfaces import UserError
+from .family import StyleGAN
+
+DOMAINS, PRECISIONS = ("face", "other"), ("float32", "original")
+
+
+def from_file(
+    path: str,
+    domain: str | None = None,
+    class_label: int | None = None,
+    precision: str = "float32",
+    device: str = "cpu",
+) -> StyleGAN:
+    """The generator in a file of any format that `checkpoints.foreign` reads, sizes and family deduced from it.
+
+    path: a file, or an entry of weights/catalogue.yaml that was put where the entry says.
+    domain: "face", photographs are aligned as FFHQ; "other", they are cropped to their middle; None: what the entry says,
+    else "face". class_label: of conditional generators, from 0. precision: "original" computes those layers in 16 bit
+    that the family's authors did.
+    Raises UserError: no such file, not a generator, damaged, hostile, or not what the catalogue says it is.
+    """
+    entry = public_checkpoint(path)
+    domain = domain or (entry.domain if entry else DOMAINS[0])
+    if domain not in DOMAINS:
+        raise UserError(f"generator.domain={domain}: choose one of {', '.join(DOMAINS)}.")
+    if precision not in PRECISIONS:
+        raise UserError(f"generator.precision={precision}: choose one of {', '.join(PRECISIONS)}.")
+    generator = build_checkpoint(
+        read_checkpoint(bring(entry) if entry else Path(path).expanduser()), device, class_label, domain, precision
+    )
+    if entry:
+        found = {"family": generator.name, "resolution": generator.resolution, "num_ws": generator.num_ws}
+        wrong = [f"{key} {found[key]}, not {value}" for key, value in entry.expects.items() if found[key] != value]
+        if wrong:
+            raise UserError(
+                f"{entry.file}: this is not {entry.name}: it has {'; '.join(wrong)}. Get it from {entry.page}"
+            )
+        generator.licence = entry.licence
+    return generator
+
+
+def build_checkpoint(
+    checkpoint: Checkpoint,
+    device: str = "cpu",
+    class_label: int | None = None,
+    domain: str = "face",
+    precision: str = "float32",
+) -> StyleGAN:
+    """A generator of the checkpoint's family. Raises UserError if its tensors do not make one."""
+    assert checkpoint.family in FAMILIES  # of our own making, never of a file's
+    family = import_module(f".{checkpoint.family}", __package__)
+    generator: StyleGAN = family.build(checkpoint, device, class_label, domain, precision)
+    return generator

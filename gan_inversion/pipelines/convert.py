@@ -1,0 +1,51 @@
+"""A foreign checkpoint as our own safetensors, and what it is in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.foreign import read_checkpoint, save_checkpoint
+from ..generators.family import StyleGAN
+from ..generators.file import build_checkpoint
+from ..interfaces import UserError
+
+LICENCE = "not in the file: ask its authors. NVIDIA's own networks are for non-commercial use"
+
+
+def convert(source: str, target: str | None, overwrite: bool) -> None:
+    """Read, build, describe, and with `target` write. Raises UserError if it is no generator, or the file exists."""
+    output = Path(target).expanduser() if target else None
+    if output and output.suffix != ".safetensors":
+        raise UserError(f"output={target}: the name must end in .safetensors.")
+    if output and output.exists() and not overwrite:
+        raise UserError(f"output={target} exists. Choose another name, or overwrite=true.")
+    checkpoint = read_checkpoint(Path(source).expanduser())
+    label = 0 if any(name.startswith("mapping.embed.") for name in checkpoint.state) else None
+    generator = build_checkpoint(checkpoint, class_label=label)
+    for name, value in summary(checkpoint, generator).items():
+        print(f"{name:18} {value}")
+    if output:
+        save_checkpoint(output, checkpoint)
+        print(f"{'written':18} {output}: generator=file generator.path={output}")
+
+
+def summary(checkpoint: Checkpoint, generator: StyleGAN) -> dict[str, Any]:
+    """What a person wants to know of a generator before using it."""
+    parameters = sum(tensor.numel() for tensor in generator.parameters())
+    facts = dict(checkpoint.facts)
+    return {
+        "family": generator.name,
+        "format": facts.pop("format", "safetensors"),
+        "resolution": f"{generator.resolution} pixels",
+        "num_ws x w_dim": f"{generator.num_ws} x {generator.w_dim}",
+        "z_dim": generator.z_dim,
+        "classes": generator.c_dim or "none",
+        "parameters": f"{parameters:,}",
+        "w_avg": f"mean {generator.w_avg.mean():+.4f}, spread {generator.w_avg.std():.4f}",
+        "options": ", ".join(f"{key}={value}" for key, value in sorted(generator.options.items())),
+        "generator sha256": generator.sha256,
+        **{name.replace("_", " "): value for name, value in facts.items() if name != "licence"},
+        "licence": facts.get("licence", LICENCE),
+    }

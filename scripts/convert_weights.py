@@ -1,0 +1,16 @@
+"""Any StyleGAN checkpoint in, safetensors out, nothing of it executed. `--help` explains every key."""
+
+from omegaconf import DictConfig
+
+from gan_inversion.commands import script
+
+
+@script("convert_weights")
+def main(config: DictConfig) -> None:
+    from gan_inversion.pipelines.convert import convert
+
+    convert(config.input, config.output, config.overwrite)
+
+
+if __name__ == "__main__":
+    main()
