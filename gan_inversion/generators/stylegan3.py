@@ -1,9 +1,9 @@
 """StyleGAN3, -T and -R (Karras 2021, arXiv 2106.12423): Fourier features, then layers that alias nothing.
 
 Rows of W+: row 0 turns and moves the Fourier features, row i + 1 styles layer i, the last of which makes the colours.
-There is no noise. `network.input.transform` [3, 3] turns and moves the whole picture: it maps the picture's coordinates
-(x to the right, y down, its sides at +-0.5, homogeneous) to those of the features. It is a tensor of the checkpoint, so
-one that is replaced there is part of the generator's hash; one that is set later is not.
+There is no noise. `network.input.transform` [3, 3] turns and moves the whole picture: it maps places in the picture (x to
+the right, y down, its sides at +-0.5, homogeneous) to places in the features. Replaced in the checkpoint it is part of
+the generator's hash; set later it is not.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from .family import StyleGAN
 from .filtered_lrelu import design_lowpass, filtered_lrelu, filtered_lrelu_plain
 from .mapping import FullyConnected
 
-SLOPE = 0.2
 PRECISIONS = ("float32", "original")
 
 
@@ -52,6 +51,13 @@ class Settings:
     lrelu_upsampling: int = 2
     use_radial_filters: bool = False  # True in -R
     conv_clamp: float | None = 256.0  # of what leaves the leaky ReLU
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not isinstance(value, (int, float)) and not (name == "conv_clamp" and value is None):
+                raise TypeError(f"{name}={value!r} is not a number")
+        if not 0 <= self.num_critical < self.num_layers:
+            raise ValueError(f"num_critical={self.num_critical} of {self.num_layers} layers")
 
     @property
     def _progress(self) -> np.ndarray:
@@ -92,8 +98,8 @@ def deduced(shapes: Mapping[str, torch.Size], options: Mapping[str, Any]) -> tup
     shapes: without the prefix `synthesis.`. Raises UserError if there is no network in them, or if they contradict the
     options. Options that are none of `Settings` are left to others.
     """
-    found = [match for name in shapes if (match := re.fullmatch(r"L(\d+)_(\d+)_(\d+)\.weight", name))]
-    layers = sorted(tuple(int(number) for number in match.groups()) for match in found)
+    matches = [match for name in shapes if (match := re.fullmatch(r"L(\d+)_(\d+)_(\d+)\.weight", name))]
+    layers = sorted(tuple(int(number) for number in match.groups()) for match in matches)
     if len(layers) < 2 or [layer[0] for layer in layers] != list(range(len(layers))):
         raise UserError(f"not a complete stylegan3 generator: layers {[layer[0] for layer in layers]} were found.")
     sizes, channels = [layer[1] for layer in layers], [layer[2] for layer in layers]
@@ -104,8 +110,7 @@ def deduced(shapes: Mapping[str, torch.Size], options: Mapping[str, Any]) -> tup
     except (KeyError, IndexError):
         raise UserError(f"not a complete stylegan3 generator: no {first}.affine.weight, or of another shape.") from None
     told |= {"img_resolution": sizes[-1], "img_channels": channels[-1], "num_layers": len(layers) - 1}
-    known = {field.name for field in fields(Settings)}
-    given = {name: value for name, value in options.items() if name in known}
+    given = {field.name: options[field.name] for field in fields(Settings) if field.name in options}
     if f"{first}.down_filter" in shapes:
         told["use_radial_filters"] = len(shapes[f"{first}.down_filter"]) == 2
     if f"{first}.up_filter" in shapes:
@@ -218,9 +223,9 @@ class Layer(nn.Module):
         up_taps, down_taps = (1 if self.colours or f == 1 else settings.filter_size * f for f in (self.up, self.down))
         radial = settings.use_radial_filters and index < settings.num_layers - settings.num_critical
         filters = {"up_filter": (up_taps, before, False), "down_filter": (down_taps, index, radial)}
-        for name, (taps, i, is_radial) in filters.items():
+        for name, (taps, i, disc) in filters.items():
             band = float(settings.cutoffs[i]), float(2 * settings.half_widths[i]), float(fine)
-            self.register_buffer(name, design_lowpass(taps, *band, is_radial) if taps > 1 else None)
+            self.register_buffer(name, design_lowpass(taps, *band, disc) if taps > 1 else None)
         # what the last filter needs to make `size` pixels, less what there is; half of it before the first pixel, whose
         # centre stays in place although upsampling puts its zeros behind it (appendix C.3)
         needed = (self.size - 1) * self.down + up_taps + down_taps - 1
@@ -238,12 +243,11 @@ class Layer(nn.Module):
             demod = norm * (norm.square() * (scale.square() @ energy.t()) + 1e-8).rsqrt()  # [N, C']
         scale = scale * self.magnitude_ema.rsqrt()
         fast = not half and x.device.type == "cpu" and not self.weight.requires_grad
-        conv = ModulatedConv.apply if fast else modulated_conv_plain
+        conv, activate = (ModulatedConv.apply, filtered_lrelu) if fast else (modulated_conv_plain, filtered_lrelu_plain)
         x = conv(x.half() if half else x.to(style.dtype), scale, self.weight, demod, self.bias)
-        gain, slope = (1.0, 1.0) if self.colours else (math.sqrt(2), SLOPE)
-        activate = filtered_lrelu if fast else filtered_lrelu_plain
-        filters = self.up_filter, self.down_filter
-        return activate(x, *filters, self.up, self.down, self.padding, gain, slope, self.clamp)
+        gain, slope = (1.0, 1.0) if self.colours else (math.sqrt(2), 0.2)
+        factors = self.up, self.down, self.padding
+        return activate(x, self.up_filter, self.down_filter, *factors, gain, slope, self.clamp)
 
 
 class Synthesis(nn.Module):
@@ -259,9 +263,8 @@ class Synthesis(nn.Module):
         self.resolution, self.num_ws = settings.img_resolution, settings.num_layers + 2
         self.native: Sequence[int] = (self.resolution,)
         self.noise_sides: Sequence[int] = ()
-        self.input = Input(
-            settings.w_dim, channels[0], settings.sizes[0], float(settings.rates[0]), settings.first_cutoff
-        )
+        rate = float(settings.rates[0])
+        self.input = Input(settings.w_dim, channels[0], settings.sizes[0], rate, settings.first_cutoff)
         self.names = [f"L{i}_{size}_{channels[i]}" for i, size in enumerate(settings.sizes)]
         for i, name in enumerate(self.names):
             setattr(self, name, Layer(settings, i, channels))
