@@ -2,7 +2,7 @@
 
 A non-linearity makes frequencies that a picture's pixels cannot hold. So it works on finer pixels, of which a low-pass
 filter keeps what fits into the old ones. `filtered_lrelu_plain` says what is computed, step by step. `filtered_lrelu`
-computes the same on a CPU some ten times faster: resampling one axis is a matrix product whose matrix is a narrow band
+computes the same on a CPU many times faster: resampling one axis is a matrix product whose matrix is a narrow band
 that repeats itself, so it becomes products with one small tile, a few channels at a time so that they stay in the
 cache. Nothing of the finer pixels is kept: backward resamples once more, which costs less than the memory.
 """
@@ -10,7 +10,8 @@ cache. Nothing of the finer pixels is kept: backward resamples once more, which 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 TILE = 64  # rows of a tile: larger ones multiply more zeros, smaller ones leave more to call
-CHUNK = 1 << 19  # numbers at the finer resolution at a time: 2 MB, which a cache holds two or three times
+CHUNK = 1 << 20  # numbers at the finer resolution at a time: 4 MB, so that a few buffers stay in a cache of 16
 
 
 def design_lowpass(taps: int, cutoff: float, width: float, rate: float, radial: bool = False) -> Tensor:
@@ -175,18 +176,18 @@ class FilteredLeakyReLU(torch.autograd.Function):
         ctx.ups, ctx.downs, ctx.slope, ctx.clamp = ups, downs, slope, clamp
         n, c, h, w = x.shape
         y = x.new_empty(n, c, downs[0][0].rows, downs[0][1].rows)
-        planes, results, step = x.reshape(n * c, h, w), y.view(n * c, *y.shape[2:]), _planes_at_a_time(ups, n * c)
-        wide = x.new_empty(step, h, ups[1].rows)
-        fine = x.new_empty(step, ups[0].rows, ups[1].rows)
-        low_rows = x.new_empty(step, y.shape[2], ups[1].rows)
-        for i in range(0, n * c, step):
-            part, count = planes[i : i + step], min(step, n * c - i)
-            z = ups[0].along_height(ups[1].along_width(part, wide[:count]), fine[:count])
-            F.leaky_relu_(z, slope)
+        planes, results = x.reshape(n * c, h, w), y.view(n * c, *y.shape[2:])
+        shapes = [(h, ups[1].rows), (ups[0].rows, ups[1].rows), (y.shape[2], ups[1].rows)]
+
+        def work(part: slice, wide: Tensor, fine: Tensor, low_rows: Tensor) -> None:
+            ups[0].along_height(ups[1].along_width(planes[part], wide), fine)
+            F.leaky_relu_(fine, slope)
             if clamp is not None:
-                z.clamp_(-clamp, clamp)
+                fine.clamp_(-clamp, clamp)
             for k, (vertical, horizontal) in enumerate(downs):
-                horizontal.along_width(vertical.along_height(z, low_rows[:count]), results[i : i + step], add=k > 0)
+                horizontal.along_width(vertical.along_height(fine, low_rows), results[part], add=k > 0)
+
+        _in_chunks(work, n * c, shapes, x)
         return y
 
     @staticmethod
@@ -199,27 +200,47 @@ class FilteredLeakyReLU(torch.autograd.Function):
         n, c, h, w = x.shape
         grad_x = x.new_empty(n, c, h, w)
         planes, grads, results = x.reshape(n * c, h, w), grad.reshape(n * c, *grad.shape[2:]), grad_x.view(n * c, h, w)
-        step = _planes_at_a_time(ups, n * c)
-        wide = x.new_empty(step, h, ups[1].rows)
-        fine, fine_grad = x.new_empty(2, step, ups[0].rows, ups[1].rows)
-        low_rows = x.new_empty(step, grad.shape[2], ups[1].rows)
-        for i in range(0, n * c, step):
-            part, count = planes[i : i + step], min(step, n * c - i)
-            z = ups[0].along_height(ups[1].along_width(part, wide[:count]), fine[:count])
-            g = fine_grad[:count]
+        fine_shape = ups[0].rows, ups[1].rows
+        shapes = [(h, ups[1].rows), fine_shape, fine_shape, (grad.shape[2], ups[1].rows)]
+
+        def work(part: slice, wide: Tensor, z: Tensor, g: Tensor, low_rows: Tensor) -> None:
+            ups[0].along_height(ups[1].along_width(planes[part], wide), z)
             for k, (vertical, horizontal) in enumerate(downs_back):
-                vertical.along_height(horizontal.along_width(grads[i : i + step], low_rows[:count]), g, add=k > 0)
-            if (
-                clamp is not None
-            ):  # as far as the leaky ReLU has its slope, before it: a negative value comes out smaller
+                vertical.along_height(horizontal.along_width(grads[part], low_rows), g, add=k > 0)
+            if clamp is not None:  # before the slope a negative value is larger than after it
                 g.mul_((z <= clamp) & (z * slope >= -clamp))
             torch.ops.aten.leaky_relu_backward.grad_input(g, z, slope, False, grad_input=g)
-            ups_back[1].along_width(ups_back[0].along_height(g, wide[:count]), results[i : i + step])
+            ups_back[1].along_width(ups_back[0].along_height(g, wide), results[part])
+
+        _in_chunks(work, n * c, shapes, x)
         return grad_x, None, None, None, None
 
 
-def _planes_at_a_time(ups: list[Resampling], planes: int) -> int:
-    return max(1, min(planes, CHUNK // (ups[0].rows * ups[1].rows)))
+def _in_chunks(work: Callable[..., None], count: int, shapes: Sequence[tuple[int, int]], like: Tensor) -> None:
+    """work(planes, buffers of the given shapes) for all `count` planes, a few at a time.
+
+    The products are too small to be shared among threads: each thread takes whole planes. It has torch's number of
+    threads for itself alone, so the bits do not depend on that number.
+    """
+    step = max(1, min(count, CHUNK // max(height * width for height, width in shapes)))
+    parts = [slice(i, min(i + step, count)) for i in range(0, count, step)]
+    before, inference = torch.get_num_threads(), torch.is_inference_mode_enabled()
+    threads = min(before, len(parts))
+
+    def run(first: int) -> None:
+        with torch.inference_mode(inference), torch.no_grad():  # a new thread knows nothing of the caller's mode
+            buffers = [like.new_empty(step, *shape) for shape in shapes]
+            for part in parts[first::threads]:
+                work(part, *(buffer[: part.stop - part.start] for buffer in buffers))
+
+    if before == 1:
+        run(0)
+        return
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            list(pool.map(run, range(threads)))
+    finally:
+        torch.set_num_threads(before)  # which threads that begin later start with
 
 
 def _convolved(x: Tensor, taps: Tensor | None) -> Tensor:

@@ -132,7 +132,7 @@ def deduced(shapes: Mapping[str, torch.Size], options: Mapping[str, Any]) -> tup
 
 
 class Input(nn.Module):
-    """Style [N, 4] -> Fourier features [N, C, size, size]. The style: cosine and sine of a turn, times any factor; x; y."""
+    """Style [N, 4] (cosine, sine, x, y; the first two give them all their scale) -> Fourier features [N, C, size, size]."""
 
     transform: Tensor
     freqs: Tensor
@@ -151,17 +151,17 @@ class Input(nn.Module):
         cos, sin, x, y = (style / style[:, :2].norm(dim=1, keepdim=True)).unbind(1)
         zero, one = torch.zeros_like(x), torch.ones_like(x)
         rows = [cos, -sin, sin * y - cos * x, sin, cos, -sin * x - cos * y, zero, zero, one]
-        moves = torch.stack(rows, 1).view(-1, 3, 3) @ self.transform  # [N, 3, 3]
+        moves = torch.stack(rows, 1).view(-1, 3, 3) @ self.transform
         freqs = self.freqs @ moves[:, :2, :2]  # [N, C, 2]
         phases = self.phases[:, None] + self.freqs @ moves[:, :2, 2:]  # [N, C, 1]
         # a transform that magnifies makes frequencies that do not fit into the pixels: they fade out
-        room = self.rate / 2 - self.bandwidth
-        amplitudes = (1 - (freqs.norm(dim=2, keepdim=True) - self.bandwidth) / room).clamp(0, 1)  # [N, C, 1]
+        excess = freqs.norm(dim=2, keepdim=True) - self.bandwidth
+        amplitudes = (1 - excess / (self.rate / 2 - self.bandwidth)).clamp(0, 1)  # [N, C, 1]
         side = (torch.arange(self.size, device=style.device, dtype=style.dtype) + 0.5 - self.size / 2) / self.rate
         grid = torch.stack([side.repeat(self.size), side.repeat_interleave(self.size)])  # [2, size * size], x and y
         waves = torch.sin((freqs @ grid + phases) * (2 * math.pi)) * amplitudes  # [N, C, size * size]
         mixed = (self.weight / math.sqrt(len(self.weight))) @ waves
-        return mixed.view(-1, len(self.weight), self.size, self.size)
+        return mixed.unflatten(2, (self.size, self.size))
 
 
 class ModulatedConv(torch.autograd.Function):
@@ -182,9 +182,7 @@ class ModulatedConv(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, scale, weight, demod, bias, y = ctx.saved_tensors
-        grad_demod = None
-        if ctx.needs_input_grad[3]:
-            grad_demod = ((grad * y).sum((2, 3)) - bias * grad.sum((2, 3))) / demod
+        grad_demod = ((grad * y).sum((2, 3)) - bias * grad.sum((2, 3))) / demod if ctx.needs_input_grad[3] else None
         before = F.conv_transpose2d(grad * demod[:, :, None, None], weight, padding=weight.shape[-1] - 1)
         grad_scale = (x * before).sum((2, 3))
         return before.mul_(scale[:, :, None, None]), grad_scale, None, grad_demod, None
@@ -228,26 +226,25 @@ class Layer(nn.Module):
             self.register_buffer(name, design_lowpass(taps, *band, disc) if taps > 1 else None)
         # what the last filter needs to make `size` pixels, less what there is; half of it before the first pixel, whose
         # centre stays in place although upsampling puts its zeros behind it (appendix C.3)
-        needed = (self.size - 1) * self.down + up_taps + down_taps - 1
-        padding = needed - (sizes[before] + kernel - 1) * self.up
+        padding = (self.size - 1) * self.down + up_taps + down_taps - 1 - (sizes[before] + kernel - 1) * self.up
         self.padding = ((padding + self.up) // 2, padding - (padding + self.up) // 2)
 
     def forward(self, x: Tensor, style: Tensor, half: bool) -> Tensor:
         """x [N, C, H, W] -> [N, C', size, size], in float16 if `half`."""
         if self.colours:
-            scale, demod = style / math.sqrt(style.shape[1]), torch.ones_like(style[:, :1]).expand(-1, len(self.weight))
+            scale, demod = style / math.sqrt(style.shape[1]), style.new_ones(len(style), len(self.weight))
         else:  # styles and weights are normalised before they meet, so that neither's size matters
             scale = style * style.square().mean(1, keepdim=True).rsqrt()
             energy = self.weight.square().sum((2, 3))  # [C', C]
             norm = (energy.sum(1) / self.weight[0].numel()).rsqrt()  # [C']
             demod = norm * (norm.square() * (scale.square() @ energy.t()) + 1e-8).rsqrt()  # [N, C']
         scale = scale * self.magnitude_ema.rsqrt()
-        fast = not half and x.device.type == "cpu" and not self.weight.requires_grad
+        fast = not half and x.device.type == "cpu" and not (self.weight.requires_grad or self.bias.requires_grad)
         conv, activate = (ModulatedConv.apply, filtered_lrelu) if fast else (modulated_conv_plain, filtered_lrelu_plain)
         x = conv(x.half() if half else x.to(style.dtype), scale, self.weight, demod, self.bias)
         gain, slope = (1.0, 1.0) if self.colours else (math.sqrt(2), 0.2)
-        factors = self.up, self.down, self.padding
-        return activate(x, self.up_filter, self.down_filter, *factors, gain, slope, self.clamp)
+        filters = self.up_filter, self.down_filter
+        return activate(x, *filters, self.up, self.down, self.padding, gain, slope, self.clamp)
 
 
 class Synthesis(nn.Module):
@@ -261,11 +258,10 @@ class Synthesis(nn.Module):
         channels = settings.channels if channels is None else channels
         self.settings, self.precision = settings, precision
         self.resolution, self.num_ws = settings.img_resolution, settings.num_layers + 2
-        self.native: Sequence[int] = (self.resolution,)
-        self.noise_sides: Sequence[int] = ()
-        rate = float(settings.rates[0])
-        self.input = Input(settings.w_dim, channels[0], settings.sizes[0], rate, settings.first_cutoff)
-        self.names = [f"L{i}_{size}_{channels[i]}" for i, size in enumerate(settings.sizes)]
+        self.native, self.noise_sides = (self.resolution,), ()
+        sizes, rate = settings.sizes, float(settings.rates[0])
+        self.input = Input(settings.w_dim, channels[0], sizes[0], rate, settings.first_cutoff)
+        self.names = [f"L{i}_{size}_{channels[i]}" for i, size in enumerate(sizes)]
         for i, name in enumerate(self.names):
             setattr(self, name, Layer(settings, i, channels))
 
@@ -292,12 +288,12 @@ def build(
 ) -> StyleGAN:
     """The generator of a checkpoint. Filters that the file lacks are designed as its training code would.
 
-    precision: "float32", or "original": float16 where the training did so, which a CPU does slowly, and about 1e-2 off.
+    precision: "float32", or "original": float16 where the training had it, slow on a CPU, up to 2 % of the range off.
     Raises UserError for tensors that are missing, superfluous or of other shapes, and for options that contradict them.
     """
     shapes = {name.removeprefix("synthesis."): t.shape for name, t in checkpoint.state.items()}
     network = Synthesis(*deduced(shapes, checkpoint.options), precision)
-    designed = {f"synthesis.{name}": b for name, b in network.named_buffers() if name.endswith("_filter")}
+    state = {f"synthesis.{name}": b for name, b in network.named_buffers() if name.endswith("_filter")}
     options = {**checkpoint.options, "precision": precision}
-    checkpoint = replace(checkpoint, state={**designed, **checkpoint.state}, options=options)
-    return StyleGAN(checkpoint, network, device, class_label, domain)
+    complete = replace(checkpoint, state={**state, **checkpoint.state}, options=options)
+    return StyleGAN(complete, network, device, class_label, domain)

@@ -72,6 +72,28 @@ def test_the_clamp_is_applied_where_it_can_be_reached() -> None:
         assert y[0, 0, 2, 2].item() == pytest.approx(expected)
 
 
+def test_threads_change_no_bit() -> None:
+    """Nor does inference mode, which threads do not inherit, and the number of threads is as before."""
+    x = numbers(1, 150, 36, 36).float().requires_grad_()
+    taps = design_lowpass(12, 2.0, 4.0, 32.0)
+
+    def results() -> list[Tensor]:
+        y = filtered_lrelu(x, taps, taps, 2, 2, (9, 8), 1.0, 0.2, 256.0)
+        return [y, *torch.autograd.grad(y.square().sum(), x)]
+
+    one, before = results(), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        two = results()
+        with torch.inference_mode():
+            frozen = filtered_lrelu(x.detach().clone(), taps, taps, 2, 2, (9, 8), 1.0, 0.2, 256.0)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+    assert torch.equal(frozen, one[0])
+
+
 def test_resampling_by_hand() -> None:
     """Linear interpolation of 1, 2, 3 to twice the rate; and back by means of two."""
     x = torch.tensor([1.0, 2.0, 3.0]).view(1, 1, 3)
