@@ -15,6 +15,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from gan_inversion.build import build, build_inverter, build_task
+from gan_inversion.checkpoints.foreign import save_checkpoint
 from gan_inversion.checkpoints.trained import save_trained
 from gan_inversion.commands import help_text, quoted
 from gan_inversion.generators.tiny import tiny
@@ -24,6 +25,7 @@ from gan_inversion.inversion.inverter import default_inverter
 from gan_inversion.latents import save_latents
 from gan_inversion.settings import CONFIGS, SCHEMAS
 from tests.conftest import CHILD, TINY, Ran, drawn
+from tests.families import tiny_checkpoint
 
 GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir())
 OPTIONS = [(path.parent.name, path.stem) for path in sorted(CONFIGS.glob("*/*.yaml"))]
@@ -75,6 +77,9 @@ def test_every_option_composes_builds_and_runs(group: str, option: str, tmp_path
     if (group, option) == ("generator", "mobile_stylegan"):
         assert build({**compose()["generator"], "device": "cpu"}, "generator").resolution == 1024
         return
+    if (group, option) == ("generator", "file"):
+        save_checkpoint(tmp_path / "net.safetensors", tiny_checkpoint("stylegan2"))
+        extra = [f"generator.path={tmp_path / 'net.safetensors'}"]
     base = [line for line in TINY if not (line.startswith(group) or (group == "losses" and line.startswith("losses")))]
     values = compose(*base, choice, *extra) if group != "start" else tiny_config(choice, *extra)
     assert build_task(values)

@@ -122,6 +122,8 @@ def translate(kwargs: Mapping[str, Any], variables: Mapping[str, np.ndarray]) ->
     sides = [2**i for i in range(2, 13) if any(name.startswith(f"synthesis/{2**i}x{2**i}/") for name in variables)]
     state, strays = {}, []
     for name, value in variables.items():
+        if name in ("lod", "synthesis/lod"):  # how far a network had grown that does not grow
+            continue
         ours = _ours(name, sides)
         if ours is None:
             strays.append(name)
@@ -136,8 +138,6 @@ def translate(kwargs: Mapping[str, Any], variables: Mapping[str, np.ndarray]) ->
 
 
 def _ours(name: str, sides: list[int]) -> tuple[str, Change] | None:
-    if re.fullmatch(r"(synthesis/)?lod", name):
-        return None
     if found := re.fullmatch(r"synthesis/noise(\d+)", name):
         number = int(found[1])
         layer = "b4.conv1" if number == 0 else f"b{2 ** ((number + 5) // 2)}.conv{(number + 1) % 2}"

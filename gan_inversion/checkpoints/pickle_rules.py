@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -80,7 +81,9 @@ class TensorRef:
             raise UserError("damaged: the numbers of a tensor are missing.")
         if self.storage.count == 0:
             return torch.empty(self.shape, dtype=self.storage.dtype)
-        numbers = torch.frombuffer(self.storage.bytes_of(), dtype=self.storage.dtype, count=self.storage.count)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The given buffer is not writable")  # nobody writes to it
+            numbers = torch.frombuffer(self.storage.bytes_of(), dtype=self.storage.dtype, count=self.storage.count)
         return numbers.as_strided(self.shape, self.stride, self.offset)
 
 

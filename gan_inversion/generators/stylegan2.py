@@ -49,10 +49,10 @@ class Layer(nn.Module):
         super().__init__()
         self.affine = FullyConnected(w_dim, shape[1])
         if up:  # so that the transposed view, which is what is convolved with, lies channels-last in memory
-            turned = torch.empty(shape[1], shape[0], 3, 3).contiguous(memory_format=torch.channels_last)
+            turned = torch.empty(shape[1], shape[0], 3, 3, memory_format=torch.channels_last)
             self.weight = nn.Parameter(turned.transpose(0, 1))
         else:
-            self.weight = nn.Parameter(torch.empty(*shape, 3, 3).contiguous(memory_format=torch.channels_last))
+            self.weight = nn.Parameter(torch.empty(*shape, 3, 3, memory_format=torch.channels_last))
         self.bias = nn.Parameter(torch.empty(shape[0]))
         self.register_buffer("resample_filter", torch.empty(filter_shape))
         self.noise_strength = nn.Parameter(torch.empty([])) if noisy else None
