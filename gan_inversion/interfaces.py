@@ -40,6 +40,7 @@ class AlignedFace:
     photo_sha256: str = ""  # of the photograph's bytes; paths are never stored
     quad: tuple[tuple[float, float], ...] = ()  # its corners in the upright photo, pixels
     warnings: tuple[str, ...] = ()
+    png: bytes = field(default=b"", repr=False, compare=False)  # the same as a file, if it was read from one
 
 
 @dataclass(frozen=True)

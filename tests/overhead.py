@@ -3,31 +3,37 @@
     python -m tests.overhead FOLDER_OF_PHOTOGRAPHS [COUPLES]
 
 Photographs are read, found, aligned, stored, drawn and reported as `scripts/batch.py` does it with its defaults, but for
-the optimiser, which takes no step, and age and gender, which are not steered. What is timed is the work of each part by
-itself; in a run, reading and writing overlap with computing.
+the optimiser, which takes no step, and age and gender, which are not steered. Everything is done in turn, so that each part
+is timed by itself; in a run, reading and writing overlap with computing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 import tempfile
 import time
+import unittest.mock
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from gan_inversion import image
+from gan_inversion.build import build
 from gan_inversion.faces.aligner import FFHQ
+from gan_inversion.interfaces import OnStep
 from gan_inversion.jobs import batch
 from gan_inversion.jobs.store import Store
+from gan_inversion.jobs.work import Job, Work
 from gan_inversion.pipelines import batch as pipeline
 from gan_inversion.runtime import configure
 from tests.batches import write_manifest
 from tests.conftest import CHILD
 from tests.test_configs import compose
 
+PNG = "of these, PNG"
 PARTS: list[tuple[str, Any, str]] = [
     ("read", batch, "read_photo"),
     ("find and align", FFHQ, "__call__"),
@@ -38,6 +44,15 @@ PARTS: list[tuple[str, Any, str]] = [
     ("a couple's folder and thumbnails", batch, "save_couple"),
     ("tables and report.html", pipeline, "write_report"),
 ]
+
+
+class InTurn:
+    """A runner that overlaps nothing."""
+
+    def run(self, job: Job, work: Work, on_step: OnStep) -> None:
+        while taken := work.take(1):
+            number, item = taken[0]
+            work.keep(number, job.finish(job([job.prepare(item)], on_step)[0]))
 
 
 def timed(seconds: Counter[str], part: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,16 +67,25 @@ def timed(seconds: Counter[str], part: str, function: Callable[..., Any]) -> Cal
     return call
 
 
-def measure(photos: list[Path], couples: int, folder: Path) -> Counter[str]:
+def measure(photos: list[Path], couples: int, folder: Path, name: str) -> Counter[str]:
     """Seconds by part, of all the couples; "PNG" is a part of the others and not to be added."""
     seconds: Counter[str] = Counter()
-    for part, owner, name in [*PARTS, ("of which PNG", image, "_png")]:
-        setattr(owner, name, timed(seconds, part, getattr(owner, name)))
+    with contextlib.ExitStack() as patches:
+        for part, owner, function in [*PARTS, (PNG, image, "_png")]:
+            wrapped = timed(seconds, part, getattr(owner, function))
+            patches.enter_context(unittest.mock.patch.object(owner, function, wrapped))
+        in_turn = lambda node, where: InTurn() if where == "runner" else build(node, where)  # noqa: E731
+        patches.enter_context(unittest.mock.patch.object(pipeline, "build", in_turn))
+        run(photos, couples, folder, name)
+    return seconds
+
+
+def run(photos: list[Path], couples: int, folder: Path, name: str) -> None:
     rows = [{"id": f"c{i}", "father": str(photos[2 * i]), "mother": str(photos[2 * i + 1])} for i in range(couples)]
     write_manifest(folder / "couples.csv", rows)
     values = compose(
         f"manifest={folder / 'couples.csv'}",
-        f"output_dir={folder / 'out'}",
+        f"output_dir={folder / name}",
         f"store.path={folder / 'store'}",
         "inversion.steps=0",
         *CHILD,
@@ -69,18 +93,17 @@ def measure(photos: list[Path], couples: int, folder: Path) -> Counter[str]:
     )
     configure(values["threads"])
     pipeline.run_batch(values, {})
-    return seconds
 
 
 def main(photos: Path, couples: int) -> None:
     paths = sorted(path.resolve() for path in photos.iterdir() if path.suffix in (".jpg", ".png"))
     with tempfile.TemporaryDirectory() as temporary:
-        seconds = measure(paths, couples, Path(temporary))
-    print("| part | seconds a couple |\n|---|---|")
-    for part, spent in seconds.items():
-        print(f"| {part} | {spent / couples:.3f} |")
-    whole = sum(spent for part, spent in seconds.items() if part != "of which PNG")
-    print(f"| **together** | **{whole / couples:.3f}** |")
+        new, known = (measure(paths, couples, Path(temporary), name) for name in ("new", "known"))
+    print("| part | two new faces, s | both in the store, s |\n|---|---|---|")
+    for part in new:
+        print(f"| {part} | {new[part] / couples:.3f} | {known[part] / couples:.3f} |")
+    whole = [sum(s for part, s in seconds.items() if part != PNG) / couples for seconds in (new, known)]
+    print(f"| **together** | **{whole[0]:.3f}** | **{whole[1]:.3f}** |")
 
 
 if __name__ == "__main__":

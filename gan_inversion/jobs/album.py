@@ -94,7 +94,7 @@ def save_all(
         name, inversion = item.face.name, item.inversion
         facts = facts_of(generator, [inversion])
         picture = decode({name: inversion.latents}, generator)[name]
-        folder.crop(f"{name}.png", item.face.pixels)
+        folder.crop(f"{name}.png", item.face)
         folder.synthetic(f"{name}_inversion.png", picture, {**facts, "picture": f"inversion of {name}"})
         latents = folder.path(f"{name}.safetensors")
         save_latents(latents, {"ws": inversion.latents}, generator.sha256, not inversion.finished)

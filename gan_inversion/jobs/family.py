@@ -124,7 +124,7 @@ def report(
     parents, rows = {}, []
     for item in inverted:
         role, photo = item.face.name, photos[item.face.name]
-        folder.crop(f"{role}.png", item.face.pixels)
+        folder.crop(f"{role}.png", item.face)
         folder.synthetic(
             f"{role}_inversion.png", pictures[role], {**facts, "picture": f"inversion of the {role}'s photograph"}
         )

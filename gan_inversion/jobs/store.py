@@ -98,7 +98,7 @@ class Store:
             pixels = np.array(Image.open(io.BytesIO(data)).convert("RGB"))
             quad = tuple((float(x), float(y)) for x, y in fields["quad"])
             remarks = tuple(photo.name + remark for remark in fields["remarks"])
-            return AlignedFace(pixels, name, photo.sha256, quad, remarks)
+            return AlignedFace(pixels, name, photo.sha256, quad, remarks, data)
         except (ValueError, KeyError, TypeError, OSError) as error:
             self._set_aside(FACES, key, error)
             return None

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from .. import __version__
-from ..image import save_photo_crop, save_synthetic
-from ..interfaces import Generator, UserError
+from ..image import crop_bytes, save_synthetic
+from ..interfaces import AlignedFace, Generator, UserError
 from ..storage import write_atomically
 
 T = TypeVar("T")
@@ -53,9 +53,9 @@ class RunFolder:
     def write(self, name: str, data: bytes) -> None:
         write_atomically(self.path(name), data)
 
-    def crop(self, name: str, pixels: np.ndarray) -> None:
-        """A crop of a real photograph."""
-        save_photo_crop(self.path(name), pixels)
+    def crop(self, name: str, face: AlignedFace) -> None:
+        """A crop of a real photograph. What a store has as a file is not encoded again."""
+        write_atomically(self.path(name), face.png or crop_bytes(face.pixels))
 
     def synthetic(self, name: str, pixels: np.ndarray, facts: Mapping[str, Any]) -> Path:
         """A picture that a generator drew, marked, with its JSON beside it."""

@@ -10,7 +10,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from gan_inversion.interfaces import Step, UserError
+from gan_inversion.interfaces import AlignedFace, Step, UserError
 from gan_inversion.report.contact_sheet import ParentRow, contact_sheet
 from gan_inversion.report.progress import InversionBar
 from gan_inversion.report.run_folder import Clock, RunFolder, open_folder
@@ -80,7 +80,7 @@ def test_the_plot_shows_each_loss() -> None:
 
 def finished(path: Path, job: dict[str, int]) -> RunFolder:
     folder = open_folder(path, job, {".hydra/config.yaml": "a: 1\n"}, overwrite=True)
-    folder.crop("child.png", plain((1, 2, 3)))
+    folder.crop("child.png", AlignedFace(plain((1, 2, 3)), "child"))
     folder.finish("family.json", {"interrupted": False})
     return folder
 
