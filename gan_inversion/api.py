@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -11,9 +12,10 @@ from torch import Tensor
 
 from .blending.blends import Blend, Recipe, check_parents
 from .faces.aligner import FFHQ
+from .generators.file import from_file
 from .generators.mobile_stylegan import ffhq
 from .image import load_photo, save_synthetic, to_uint8
-from .interfaces import AlignedFace, Generator, Inversion, Latents, OnStep
+from .interfaces import AlignedFace, Generator, Inversion, Latents, OnStep, Start
 from .inversion.inverter import default_inverter
 from .latents import draw
 from .report.progress import InversionBar
@@ -21,9 +23,13 @@ from .report.run_folder import provenance
 
 
 @cache
-def load_generator(device: str = "cpu") -> Generator:
-    """MobileStyleGAN FFHQ 1024, frozen. Raises UserError, saying what to run, when its weights were not fetched."""
-    return ffhq(device)
+def load_generator(path: str | None = None, device: str = "cpu", **options: Any) -> Generator:
+    """MobileStyleGAN FFHQ 1024, frozen; or any StyleGAN checkpoint at `path`, which is read and not executed.
+
+    options: of `generators.file.from_file`: domain, class_label, precision. Raises UserError, saying what to run, when
+    weights were not fetched, or what is wrong with the file.
+    """
+    return from_file(path, device=device, **options) if path else ffhq(device)
 
 
 @cache
@@ -41,13 +47,17 @@ def invert(
     faces: Sequence[AlignedFace],
     seed: int = 0,
     on_step: OnStep | None = None,
+    start: Start | None = None,
     **optimiser: Any,
 ) -> list[Inversion]:
     """The default recipe, one inversion a face; keywords go to `inversion.loop.Optimiser`, e.g. steps=50.
 
-    Without `on_step` a progress bar is shown.
+    `start` (any of `inversion.starts`) replaces the encoder, which only the default generator has. Without `on_step` a
+    progress bar is shown.
     """
     inverter = default_inverter(generator, **optimiser)
+    if start is not None:
+        inverter = dataclasses.replace(inverter, start=start)
     if on_step:
         return inverter(faces, [seed] * len(faces), on_step)
     with InversionBar(len(faces), inverter.optimiser.steps) as bar:

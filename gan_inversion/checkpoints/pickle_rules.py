@@ -253,7 +253,6 @@ RULES: dict[str, Rule] = {
     "dnnlib.util.EasyDict": _dict,
     "dnnlib.EasyDict": _dict,
     "argparse.Namespace": _record,
-    "omegaconf.dictconfig.DictConfig": _record,
     **{f"{place}.Network": _record for place in ("dnnlib.tflib.network", "dnnlib.tflib.tfutil", "tfutil", "network")},
     **{f"pathlib.{name}": _texts for name in ("Path", "PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")},
     **{f"{module}.{name}": _set for module in ("builtins", "__builtin__") for name in ("set", "frozenset")},

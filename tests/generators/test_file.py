@@ -13,13 +13,14 @@ import pytest
 import torch
 from PIL import Image
 
+import gan_inversion as gi
 from gan_inversion.build import build
 from gan_inversion.checkpoints import catalogue
 from gan_inversion.checkpoints.checkpoint import Checkpoint
 from gan_inversion.checkpoints.foreign import save_checkpoint
 from gan_inversion.generators.family import StyleGAN, truncated
 from gan_inversion.generators.file import build_checkpoint, from_file
-from gan_inversion.interfaces import UserError
+from gan_inversion.interfaces import AlignedFace, UserError
 from gan_inversion.inversion.loop import Optimiser, invert
 from gan_inversion.inversion.starts import Mean
 from gan_inversion.latents import load_latents
@@ -39,8 +40,8 @@ FAMILIES: dict[str, Callable[[], Checkpoint]] = {
     "stylegan3-t": lambda: made("t16"),
     "stylegan3-r": lambda: made("r32"),
 }
-SHORT = ["losses=[pixel,row_distance]", "metrics=[mse,p_norm]", "inversion.steps=3", "inversion.previews=[]",
-         "inversion.previews_until=[]", "threads=1", "experiment=any_generator", "aligner=none",
+SHORT = ["losses=[pixel,row_distance]", "metrics=[mse,p_norm]", "inversion.steps=3",
+         "threads=1", "experiment=any_generator", "aligner=none",
          "aligner.check=false"]  # fmt: skip
 
 
@@ -194,6 +195,16 @@ def test_other_things_than_faces_are_cropped(run: Callable[..., Ran], tmp_path: 
         "family", "father=dad.png", "mother=mum.png", *keys, *(e for e in SHORT if "aligner" not in e), "output_dir=out"
     )
     assert Image.open(tmp_path / "out" / "father.png").size == (32, 32)
+
+
+@pytest.mark.weights
+def test_in_a_notebook(tmp_path: Path) -> None:
+    path = file_of(tiny_checkpoint("stylegan2", resolution=64), tmp_path)
+    generator = gi.load_generator(str(path), domain="other")
+    face = AlignedFace(random_pixels(0), "a")
+    options = {"steps": 2, "previews": (), "previews_until": ()}
+    (found,) = gi.invert(generator, [face], start=Mean(), on_step=lambda step: None, **options)
+    assert gi.blend(generator, found, found).shape == (1, 3, 64, 64)
 
 
 def test_converting(run: Callable[..., Ran], tmp_path: Path) -> None:
