@@ -124,9 +124,9 @@ def _refuse_mistaken(head: bytes) -> None:
 def _tree(data: memoryview, head: bytes) -> Any:
     """The plain data in the file."""
     if head.startswith(b"PK"):
-        return read_zip(data, Budget())
+        return read_zip(data, Budget(len(data)))
     if head.startswith(MAGIC):
-        return read_legacy(data, Budget())
+        return read_legacy(data, Budget(len(data)))
     try:
         tree, _ = read_pickle(data)
     except UserError as error:

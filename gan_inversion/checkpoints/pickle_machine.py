@@ -25,10 +25,10 @@ KEY_LIMIT = 1 << 60  # Python hashes larger integers modulo a prime: keys that a
 
 
 class Budget:
-    """What one file may cost, however many pickles are nested in it."""
+    """What one file may cost, however many pickles are nested in it. Large files may hold a little more."""
 
-    def __init__(self) -> None:
-        self.work, self.text = WORK, TEXT
+    def __init__(self, file_size: int = 0) -> None:
+        self.work, self.text = WORK + file_size // 500, TEXT
 
     def charge(self, units: int) -> None:
         self.work -= units

@@ -50,8 +50,11 @@ def read_pickle(
     Numbers, text, bytes (long ones as views of `data`), lists, tuples, sets, dicts, NumPy arrays (read-only views),
     `StoredTensor`, and `Record` for objects. Raises UserError: "it asks for os.system", without the file's name.
     """
-    machine = Machine(data, find, budget or Budget(), persistent_load, start)
-    return machine.run(), machine.position
+    machine = Machine(data, find, budget or Budget(len(data)), persistent_load, start)
+    value = machine.run()
+    if isinstance(value, Shell):
+        raise UserError("it is cut off: an object in it has no content")
+    return value, machine.position
 
 
 def find(module: str, name: str) -> Any:
