@@ -8,6 +8,7 @@ import torch
 
 from ..interfaces import UserError
 from .pickle_machine import Budget, Machine
+from .pickle_opcodes import run
 from .plain_pickle import find
 from .stored import Storage
 
@@ -31,7 +32,7 @@ def read_legacy(data: memoryview, budget: Budget, depth: int = 0) -> Any:
     position, values = len(MAGIC), []
     for load in (None, None, persistent_load, None):  # protocol, machine, the object, names of the storages
         machine = Machine(data, find, budget, load, position, depth)
-        values.append(machine.run())
+        values.append(run(machine))
         position = machine.position
     protocol, system, found, keys = values
     if protocol != PROTOCOL or not isinstance(system, dict) or system.get("little_endian") is not True:
