@@ -16,7 +16,8 @@ from torch import Tensor
 from ..interfaces import UserError
 
 DIMENSIONS = 8
-PIECE = 1 << 18  # numbers copied at a time
+PIECE = 1 << 14  # numbers copied at a time: little enough that malloc takes the same memory again
+HELD = 1 << 18  # numbers copied until the file's pages are released
 NUMBERS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)  # of parameters and buffers that are read
 KINDS = {
     "Float": torch.float32,
@@ -113,7 +114,7 @@ class StoredTensor:
             part = self.storage.data[first : first + len(piece) * size]
             piece.view(torch.uint8).numpy()[:] = np.frombuffer(part, np.uint8)  # files do not align their numbers
             flat[start : start + len(piece)] = piece
-            if len(piece) == PIECE:
+            if (start + PIECE) % HELD == 0:
                 release(part)
         if self.span != self.elements:
             return flat.as_strided(self.shape, self.stride).contiguous()
