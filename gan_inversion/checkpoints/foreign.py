@@ -1,4 +1,4 @@
-"""Any StyleGAN checkpoint -> `Checkpoint`, its format known by what is in it, not by its name. Nothing of it is executed."""
+"""Any StyleGAN checkpoint -> `Checkpoint`. What a file is, its content tells; nothing in it is executed."""
 
 from __future__ import annotations
 
@@ -17,93 +17,192 @@ from ..storage import write_atomically
 from . import nvidia_tf, nvidia_torch, rosinality
 from .catalogue import sha256_of_file
 from .checkpoint import FAMILIES, Checkpoint
-from .pickle_rules import Record, TensorRef
-from .plain_pickle import ROOM, Budget, Reader, Window
-from .torch_file import is_legacy, read_legacy, read_zip
+from .pickle_machine import Budget
+from .plain_pickle import Record, read_pickle
+from .stored import StoredTensor, as_float32, check_total, mapped
+from .torch_file import read_zip
+from .torch_legacy import MAGIC, read_legacy
 
-KIND = "generator"  # what our own files say they are
-KNOWN = "NVIDIA's pickles (PyTorch, TensorFlow), rosinality's and pSp's .pt, this project's safetensors"
+KIND = "generator"
+HEADER = 2_000_000  # bytes of a safetensors file's header
+KNOWN = (
+    "Known are: pickles of NVIDIA's StyleGAN code (.pkl, TensorFlow or PyTorch), torch.save files of rosinality's StyleGAN2 "
+    "and of pSp, e4e, ReStyle, HyperStyle and PTI (.pt), and .safetensors of this project"
+)
+# What a file starts with that was saved in place of a checkpoint, and what to do.
+_MISTAKEN: tuple[tuple[bytes, str], ...] = (
+    (
+        b"version https://git-lfs",
+        "it is a Git LFS pointer, not the file itself. Run `git lfs pull` where it was cloned, or download the file itself",
+    ),
+    (b"\x1f\x8b", "it is compressed by gzip. Unpack it first (gunzip)"),
+    (b"BZh", "it is compressed by bzip2. Unpack it first (bunzip2)"),
+    (b"\xfd7zXZ", "it is compressed by xz. Unpack it first (unxz)"),
+    (b"Rar!", "it is a RAR archive. Unpack it first"),
+    (b"7z\xbc\xaf", "it is a 7z archive. Unpack it first"),
+    (b"\x89HDF", "it is an HDF5 file, such as Keras writes. " + KNOWN),
+)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The generator in a file. Raises one UserError: it names the file, what is wrong, and what would be right."""
+    """The generator in a file, its tensors float32 and in memory of their own.
+
+    facts: "format" and "file_sha256" of the file, and what else it tells. Raises UserError that names the file, what was
+    found in it and the remedy, whatever is wrong with it.
+    """
     try:
-        with open(path, "rb") as file:
-            begin = file.read(4096)
-        size = path.stat().st_size
-        checkpoint = _read(path, begin, size)
+        checkpoint = _read(path)
+        plain = json.dumps([dict(checkpoint.options), dict(checkpoint.facts)])
+        options, facts = json.loads(plain)
+        facts["file_sha256"] = sha256_of_file(path)
+    except UserError as error:
+        message = str(error)
+        raise UserError(message if message.startswith(f"{path}: ") else f"{path}: {message.rstrip('.')}.") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}). Check the path.") from None
-    except UserError as error:
-        raise UserError(f"{path}: {error} What can be read: {KNOWN}.") from None
-    return replace(checkpoint, facts={**checkpoint.facts, "file_sha256": sha256_of_file(path)})
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        MemoryError,
+        RecursionError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise UserError(
+            f"{path}: it is damaged ({type(error).__name__}: {str(error)[:100]}). Download it again."
+        ) from None
+    return replace(checkpoint, options=options, facts=facts)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write our own format: tensors, and in the header all else. Equal checkpoints give equal files."""
-    facts = {"kind": KIND, "family": checkpoint.family, "options": checkpoint.options, "facts": checkpoint.facts}
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in checkpoint.state.items()}
-    write_atomically(path, save(tensors, {"gan_inversion": json.dumps(facts, sort_keys=True)}))
+    """Write it as safetensors, which `read_checkpoint` reads. Equal checkpoints give equal files. Raises StorageError."""
+    header = {
+        "kind": KIND,
+        "family": checkpoint.family,
+        "options": dict(checkpoint.options),
+        "facts": dict(checkpoint.facts),
+    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.state.items()}
+    write_atomically(path, save(tensors, {"gan_inversion": json.dumps(header, sort_keys=True)}))
 
 
-def _read(path: Path, begin: bytes, size: int) -> Checkpoint:
-    text = begin[:200].lstrip().lower()
-    if not begin:
-        raise UserError("the file is empty.")
-    if text.startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise UserError("a web page, not a checkpoint: the download did not succeed. Get it by hand from its page.")
-    if text.startswith(b"version https://git-lfs"):
-        raise UserError("a pointer of Git LFS: run `git lfs pull` where it comes from.")
-    if begin.startswith(b"PK\x03\x04"):
-        return _of_tree(read_zip(path))
-    if begin[8:9] == b"{" and int.from_bytes(begin[:8], "little") <= size:
-        return _ours(path)
-    with open(path, "rb") as file:
-        if is_legacy(begin):
-            return _of_tree(read_legacy(file, size))
-        return _of_tree(Reader(Budget(ROOM + size)).load(Window(file, size)))
+def _read(path: Path) -> Checkpoint:
+    if not path.exists():
+        raise UserError("there is no such file. Check the path")
+    if path.is_dir():
+        raise UserError("it is a folder. Give the checkpoint file in it")
+    size = path.stat().st_size
+    if size == 0:
+        raise UserError("it is empty. Download it again")
+    data = mapped(path)
+    head = bytes(data[:512])
+    _refuse_mistaken(head)
+    header_size = int.from_bytes(head[:8], "little")
+    if head[8:9] == b"{" and 2 <= header_size <= size - 8:
+        return _read_safetensors(path, header_size, size)
+    return _checkpoint_of(_tree(data, head), size)
 
 
-def _of_tree(tree: Any) -> Checkpoint:
-    """By what a pickle holds."""
-    if isinstance(tree, (tuple, list)) or (isinstance(tree, Record) and tree.kind.endswith(".Network")):
-        return nvidia_tf.checkpoint_of(tree)
-    if isinstance(tree, Record):
-        tree = {"G": tree}
-    if not isinstance(tree, dict):
-        raise UserError(f"no checkpoint: it holds a {type(tree).__name__}.")
-    part = rosinality.find(tree)
-    if part is not None:
-        return rosinality.checkpoint_of(tree, part)
-    if any(name in tree for name in ("G_ema", "G", "Gs")):
-        return nvidia_torch.checkpoint_of(tree)
-    tensors = {name: value for name, value in tree.items() if isinstance(name, str) and isinstance(value, TensorRef)}
-    if "mapping.fc0.weight" in tensors:
-        return _of_state(tensors)
-    raise UserError(f"no generator in it: it holds {nvidia_torch._names(tree)}.")
-
-
-def _of_state(tensors: Mapping[str, TensorRef]) -> Checkpoint:
-    """A bare state dict of NVIDIA's generator, as PTI and others save tuned ones. Options are those of its authors."""
-    state = {name: ref.tensor().float() for name, ref in tensors.items()}
-    facts = {"format": "state dict of NVIDIA's PyTorch code"}
-    if "synthesis.input.freqs" in state:
-        return Checkpoint("stylegan3", state, {}, facts)
-    return Checkpoint("stylegan2", state, {}, {**facts, "conv_clamp": "not in the file: none"})
-
-
-def _ours(path: Path) -> Checkpoint:
-    try:
-        with safe_open(path, "pt") as file:
-            header = json.loads((file.metadata() or {}).get("gan_inversion", "{}"))
-            state: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError, RecursionError) as error:
-        raise UserError(f"a damaged safetensors file ({str(error)[:120]}).") from None
-    options, facts = header.get("options"), header.get("facts")
-    if header.get("kind") != KIND or header.get("family") not in FAMILIES:
+def _refuse_mistaken(head: bytes) -> None:
+    for start, message in _MISTAKEN:
+        if head.startswith(start):
+            raise UserError(message)
+    if head[257:262] == b"ustar":
         raise UserError(
-            f"a safetensors file that holds {header.get('kind') or 'no part of this project'}, no generator."
+            "it is a tar archive: unpack it; or, if torch before 0.2 wrote it, save it anew with that torch"
         )
-    if not isinstance(options, dict) or not isinstance(facts, dict):
-        raise UserError("a damaged safetensors file (its header is incomplete).")
-    return Checkpoint(header["family"], state, options, facts)
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
+        raise UserError(
+            "it is a web page, not a checkpoint: a download that asked for a login or a confirmation, or met a quota "
+            "(Google Drive's do). Open the link in a browser, or wait a day, and download it again"
+        )
+
+
+def _tree(data: memoryview, head: bytes) -> Any:
+    """The plain data in the file."""
+    if head.startswith(b"PK"):
+        return read_zip(data, Budget(len(data)))
+    if head.startswith(MAGIC):
+        return read_legacy(data, Budget(len(data)))
+    try:
+        tree, _ = read_pickle(data)
+    except UserError as error:
+        if head.startswith(b"\x80") or "asks for" in str(error):
+            raise
+        raise UserError(f"no checkpoint of a known format, nor a pickle ({error}). {KNOWN}") from None
+    return tree
+
+
+def _checkpoint_of(tree: Any, size: int) -> Checkpoint:
+    """Whose code wrote the file, by what is in it."""
+    if nvidia_tf.is_network_pickle(tree):
+        return nvidia_tf.to_checkpoint(tree, size)
+    if nvidia_torch.is_network_pickle(tree):
+        return nvidia_torch.to_checkpoint(tree, size)
+    if rosinality.state_dict_of(tree) is not None:
+        return rosinality.to_checkpoint(tree, size)
+    for found in (
+        (tree, *(tree.get(key) for key in ("G_ema", "g_ema", "state_dict", "G"))) if type(tree) is dict else ()
+    ):
+        if type(found) is dict and nvidia_torch.family_of(found) is not None:
+            return _bare(found, size)
+    raise UserError(f"it holds no StyleGAN generator, but {_described(tree)}. {KNOWN}")
+
+
+def _bare(found: Mapping[Any, Any], size: int) -> Checkpoint:
+    """A state dict in NVIDIA's names: what its shapes do not tell is lost, and taken to be what is usual."""
+    family = nvidia_torch.family_of(found)
+    check_total(list(found.values()), size)
+    state = {name: as_float32(value) for name, value in found.items() if type(name) is str}
+    options: dict[str, Any] = {}
+    if family == "stylegan2":
+        options = dict(rosinality.OPTIONS)
+        blocks = {name.split(".")[1] for name in state if name.startswith("synthesis.b")}
+        inner = sum(f"synthesis.{block}.torgb.weight" in state for block in blocks)
+        options["architecture"] = "skip" if inner == len(blocks) else "orig"
+        if any(name.endswith(".skip.weight") for name in state):
+            options["architecture"] = "resnet"
+        options["use_noise"] = any(name.endswith(".noise_const") for name in state)
+    facts = {"format": "state dict in NVIDIA's names", "options": "not in the file: the usual ones, without conv_clamp"}
+    return Checkpoint(str(family), state, options, facts)
+
+
+def _described(tree: Any) -> str:
+    """What a person would call it."""
+    if isinstance(tree, Record):
+        return f"an object of class {tree.name[:100]}"
+    if type(tree) is not dict:
+        return f"a {type(tree).__name__}"
+    inner = tree.get("state_dict")
+    keys = [key for part in (tree, inner) if type(part) is dict for key in part if type(key) is str]
+    if any(key.startswith(("final_linear.", "final_conv.", "b4.out.", "convs.0.0.")) for key in keys) or "d" in tree:
+        return "a discriminator only. Take the file that has the generator, too"
+    if any(key.startswith(("encoder.", "input_layer.", "body.")) for key in keys):
+        return "an encoder only. Take the whole checkpoint, with its decoder"
+    if any(isinstance(value, StoredTensor) for value in tree.values()):
+        return f"tensors of another network ({', '.join(keys[:3])[:200]}, ...)"
+    return f"a dict of {', '.join(keys[:5])[:200] or 'nothing'}"
+
+
+def _read_safetensors(path: Path, header_size: int, size: int) -> Checkpoint:
+    if header_size > HEADER:
+        raise UserError(f"its header of {header_size} bytes is larger than any generator's")
+    try:
+        with safe_open(path, framework="pt") as file:
+            told = (file.metadata() or {}).get("gan_inversion")
+            header = json.loads(told) if told else {}
+            if not isinstance(header, dict) or header.get("kind") != KIND:
+                kind = header.get("kind") if isinstance(header, dict) else None
+                raise UserError(
+                    f"it holds {str(kind)[:100] if kind else 'tensors of unknown origin'}, not a generator of ours"
+                )
+            state: dict[str, Tensor] = {name: as_float32(file.get_tensor(name)) for name in sorted(file.keys())}
+    except SafetensorError as error:
+        raise UserError(f"it is a damaged safetensors file ({error}). Download or convert it again") from None
+    family, options, facts = header.get("family"), header.get("options"), header.get("facts")
+    if family not in FAMILIES or not isinstance(options, dict) or not isinstance(facts, dict):
+        raise UserError(f"its header names no family of generators that is known ({', '.join(FAMILIES)})")
+    return Checkpoint(family, state, options, {"format": "safetensors of this project", **facts})

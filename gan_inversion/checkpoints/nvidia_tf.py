@@ -1,163 +1,240 @@
-"""NVIDIA's TensorFlow pickles (stylegan, stylegan2, stylegan2-ada): (G, D, Gs), networks whose variables are arrays."""
+"""Networks as NVIDIA's TensorFlow code pickled them: StyleGAN (2019), StyleGAN2 and StyleGAN2-ADA."""
 
 from __future__ import annotations
 
+import importlib
+import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..interfaces import UserError
-from . import tf_stylegan
 from .checkpoint import Checkpoint
-from .pickle_rules import ArrayShell, Record
+from .plain_pickle import Record
+from .stored import as_float32, check_total
 
-FORMAT = "NVIDIA TensorFlow pickle"
-MAX_DEPTH = 6
-# Arguments of StyleGAN2 that change its picture: our name, default.
+COMPONENTS, DEPTH, VARIABLES = 20, 4, 2_000
+Change = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class TensorFlowNetwork:
+    """A network, as data. variables: of it and its components, as in "synthesis/4x4/Conv/weight"; views of the file."""
+
+    name: str
+    build_function: str
+    arguments: Mapping[str, Any]  # static_kwargs: numbers, text and lists
+    variables: Mapping[str, np.ndarray]
+
+
+def is_network_pickle(tree: Any) -> bool:
+    """(G, D, Gs), or one network alone."""
+    parts = tree if type(tree) in (tuple, list) and tree else (tree,)
+    return all(isinstance(part, Record) and part.name == "Network" and "variables" in part.state for part in parts)
+
+
+def read_network(record: Record) -> TensorFlowNetwork:
+    """Raises UserError if its parts are not what that code writes."""
+    variables: dict[str, np.ndarray] = {}
+    waiting: list[tuple[str, Any, int]] = [("", record, 0)]
+    visited = 0  # hostile files refer to one large part many times
+    while waiting:
+        prefix, part, depth = waiting.pop()
+        visited += 1
+        if not isinstance(part, Record) or depth > DEPTH or visited > COMPONENTS:
+            raise UserError(f"its component {prefix or 'network'} is no network, or there are too many")
+        listed, components = part.state.get("variables") or [], part.state.get("components") or {}
+        if type(listed) not in (list, tuple) or type(components) is not dict or not all(map(_short, components)):
+            raise UserError("its variables or components are damaged")
+        if len(listed) > VARIABLES or len(components) > COMPONENTS:
+            raise UserError("it has more variables or components than any generator")
+        for pair in listed:
+            if type(pair) not in (tuple, list) or len(pair) != 2 or not _short(pair[0]):
+                raise UserError(f"a variable of {prefix or 'its network'} has no name")
+            if not isinstance(pair[1], np.ndarray):
+                pair = (pair[0], np.asarray(pair[1])) if isinstance(pair[1], int | float) else pair
+            if not isinstance(pair[1], np.ndarray) or pair[1].dtype.kind not in "fiub":
+                raise UserError(f"its variable {prefix}{pair[0][:100]} is no array of numbers")
+            variables[prefix + pair[0]] = pair[1]
+        waiting += [(f"{prefix}{name}/", component, depth + 1) for name, component in components.items()]
+    arguments = record.state.get("static_kwargs") or {}
+    if type(arguments) is not dict or not all(_short(key) and _plain(value) for key, value in arguments.items()):
+        raise UserError("its arguments (static_kwargs) are no numbers, texts and lists of numbers")
+    name, function = (value if _short(value) else "" for value in map(record.state.get, ("name", "build_func_name")))
+    return TensorFlowNetwork(str(name), str(function), arguments, variables)
+
+
+def _short(name: Any) -> bool:
+    return type(name) is str and len(name) < 200
+
+
+def _plain(value: Any) -> bool:
+    if type(value) in (list, tuple):
+        return len(value) < 50 and all(type(part) in (int, float) for part in value)
+    return value is None or type(value) in (bool, int, float, str)
+
+
+def to_checkpoint(tree: Any, file_size: int) -> Checkpoint:
+    """Gs, the running mean of the generator. Raises UserError if it is no generator of a kind that is known."""
+    if type(tree) in (tuple, list) and len(tree) != 3:
+        raise UserError(f"it holds {len(tree)} networks, where TensorFlow's StyleGANs wrote three: G, D and Gs")
+    network = read_network(tree[2] if type(tree) in (tuple, list) else tree)
+    check_total(list(network.variables.values()), file_size)
+    names = network.variables
+    if "synthesis/4x4/Const/const" not in names:
+        raise UserError(
+            f"its network {network.build_function or network.name} is no generator of StyleGAN or StyleGAN2"
+        )
+    facts = {"network": network.build_function or network.name, "weights": "Gs"}
+    checkpoint: Checkpoint
+    if any(name.endswith("/mod_weight") for name in names):
+        checkpoint = stylegan2(network.arguments, network.variables)
+    elif any("/StyleMod/" in name for name in names):
+        try:
+            tf_stylegan = importlib.import_module(".tf_stylegan", __package__)
+        except ImportError:  # the reader of a family may be left out
+            raise UserError("it is a StyleGAN of 2019, for which this version has no reader") from None
+        checkpoint = tf_stylegan.translate(network.arguments, network.variables)
+    else:
+        raise UserError("its network is no StyleGAN or StyleGAN2: it has no styles")
+    return Checkpoint(checkpoint.family, checkpoint.state, checkpoint.options, {**checkpoint.facts, **facts})
+
+
+# ---------------------------------------------------------------- StyleGAN2
+
+# Arguments that change the picture, under our options' names, with their defaults.
 OPTIONS: dict[str, tuple[str, Any]] = {
     "mapping_lrmul": ("mapping_lr_multiplier", 0.01),
     "mapping_nonlinearity": ("mapping_activation", "lrelu"),
     "nonlinearity": ("activation", "lrelu"),
-    "architecture": ("architecture", "skip"),
     "conv_clamp": ("conv_clamp", None),
     "num_fp16_res": ("num_fp16_res", 0),
     "use_noise": ("use_noise", True),
+    "architecture": ("architecture", "skip"),
 }
-ONLY = {"fused_modconv": None, "normalize_latents": True, "num_channels": 3, "dtype": "float32"}  # None: whichever
+# Arguments of which one value alone can be drawn.
+ONLY: dict[str, Any] = {"dtype": "float32", "normalize_latents": True, "num_channels": 3}
+# Arguments that repeat what the shapes tell, or that matter to training, truncation or layout only.
 IGNORED = (
-    "resolution", "label_size", "latent_size", "dlatent_size", "dlatent_broadcast", "mapping_layers", "mapping_fmaps",
-    "label_fmaps", "fmap_base", "fmap_decay", "fmap_max", "fmap_min", "randomize_noise", "structure", "truncation_psi",
-    "truncation_cutoff", "truncation_psi_val", "truncation_cutoff_val", "dlatent_avg_beta", "w_avg_beta",
-    "style_mixing_prob", "is_training", "is_validation", "is_template_graph", "resample_kernel",
+    "resolution", "label_size", "latent_size", "dlatent_size", "mapping_layers", "mapping_fmaps", "label_fmaps",
+    "fmap_base", "fmap_decay", "fmap_min", "fmap_max", "dlatent_broadcast", "randomize_noise", "fused_modconv",
+    "structure", "conditioning", "truncation_psi", "truncation_cutoff", "truncation_psi_val", "truncation_cutoff_val",
+    "dlatent_avg_beta", "w_avg_beta", "style_mixing_prob", "is_training", "is_validation", "is_template_graph",
+    "force_clean_graph", "resample_kernel", "mapping_func", "synthesis_func",
 )  # fmt: skip
 
-Change = Callable[[np.ndarray], np.ndarray]
-CONVOLUTION: Change = lambda a: a.transpose(3, 2, 0, 1)  # noqa: E731  [H, W, I, O] -> [O, I, H, W]
-TURNED: Change = lambda a: a[::-1, ::-1].transpose(3, 2, 0, 1)  # noqa: E731  upsampling kernels lie the other way round
-MATRIX: Change = lambda a: a.transpose(1, 0)  # noqa: E731  [I, O] -> [O, I]
-SAME: Change = lambda a: a  # noqa: E731
-PLUS_1: Change = lambda a: a + 1  # noqa: E731  styles are kept less one
-FIRST: Change = lambda a: a[0]  # noqa: E731
-MAP: Change = lambda a: a[0, 0]  # noqa: E731  [1, 1, H, W] -> [H, W]
-# TensorFlow's name -> ours, and what becomes of the numbers. {l}: a layer, {s}: pixels.
-LAYER: tuple[tuple[str, str, Change], ...] = (
-    ("bias", "bias", SAME),
-    ("noise_strength", "noise_strength", SAME),
-    ("mod_weight", "affine.weight", MATRIX),
-    ("mod_bias", "affine.bias", PLUS_1),
-)
-TABLE: tuple[tuple[str, str, Change], ...] = (
-    (r"dlatent_avg", r"mapping.w_avg", SAME),
-    (r"mapping/Dense(\d+)/weight", r"mapping.fc\1.weight", MATRIX),
-    (r"mapping/Dense(\d+)/bias", r"mapping.fc\1.bias", SAME),
-    (r"mapping/LabelEmbed/weight", r"mapping.embed.weight", MATRIX),
-    (r"mapping/LabelEmbed/bias", r"mapping.embed.bias", SAME),
-    (r"mapping/LabelConcat/weight", r"mapping.embed.weight", lambda a: a.transpose(1, 0) * np.sqrt(len(a))),
-    (r"synthesis/4x4/Const/const", r"synthesis.b4.const", FIRST),
-    (r"synthesis/4x4/Conv/weight", r"synthesis.b4.conv1.weight", CONVOLUTION),
-    *((rf"synthesis/4x4/Conv/{theirs}", rf"synthesis.b4.conv1.{ours}", change) for theirs, ours, change in LAYER),
-    (r"synthesis/(\d+)x\d+/Conv0_up/weight", r"synthesis.b\1.conv0.weight", TURNED),
-    (r"synthesis/(\d+)x\d+/Conv1/weight", r"synthesis.b\1.conv1.weight", CONVOLUTION),
-    *((rf"synthesis/(\d+)x\d+/Conv0_up/{t}", rf"synthesis.b\1.conv0.{ours}", change) for t, ours, change in LAYER),
-    *((rf"synthesis/(\d+)x\d+/Conv1/{t}", rf"synthesis.b\1.conv1.{ours}", change) for t, ours, change in LAYER),
-    (r"synthesis/(\d+)x\d+/Skip/weight", r"synthesis.b\1.skip.weight", TURNED),
-    (r"synthesis/(\d+)x\d+/ToRGB/weight", r"synthesis.b\1.torgb.weight", CONVOLUTION),
-    *((rf"synthesis/(\d+)x\d+/ToRGB/{t}", rf"synthesis.b\1.torgb.{ours}", change) for t, ours, change in LAYER),
-)
+
+def _same(x: np.ndarray) -> np.ndarray:
+    return x
 
 
-def checkpoint_of(networks: Any) -> Checkpoint:
-    """The averaged generator `Gs`, the last of three. Raises UserError if it is none."""
-    candidates = networks if isinstance(networks, (tuple, list)) else [networks]
-    network = candidates[-1] if candidates else None
-    if not isinstance(network, Record) or not isinstance(network.state, dict):
-        raise UserError("no TensorFlow generator in it: (G, D, Gs) was expected.")
-    kwargs, variables = network.state.get("static_kwargs"), variables_of(network)
-    if not isinstance(kwargs, dict):
-        raise UserError("damaged: the network has no static_kwargs.")
-    if any(name.endswith("/mod_weight") for name in variables):
-        checkpoint = translate(kwargs, variables)
-    elif any(name.endswith("/StyleMod/weight") for name in variables):
-        checkpoint = tf_stylegan.translate(kwargs, variables)
-    else:
-        name = str(network.state.get("build_func_name"))[:80]
-        raise UserError(f"{name} is no generator of StyleGAN or StyleGAN2.")
-    facts = {**checkpoint.facts, "format": FORMAT, "network": str(network.state.get("build_func_name"))[:80]}
-    return Checkpoint(checkpoint.family, checkpoint.state, checkpoint.options, facts)
+def _dense(x: np.ndarray) -> np.ndarray:
+    """[inputs, outputs] -> [outputs, inputs]."""
+    return x.transpose(1, 0)
 
 
-def variables_of(network: Record, prefix: str = "", depth: int = 0) -> dict[str, np.ndarray]:
-    """Those of the network and its components, by name: `synthesis/4x4/Conv/weight`."""
-    state = network.state if isinstance(network.state, dict) else {}
-    found: dict[str, np.ndarray] = {}
-    for pair in state.get("variables") or ():
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not isinstance(pair[0], str):
-            raise UserError("damaged: the network's variables have no names.")
-        value = pair[1].array if isinstance(pair[1], ArrayShell) else pair[1]
-        if not isinstance(value, (np.ndarray, int, float)):
-            raise UserError(f"damaged: {pair[0][:80]} is no array.")
-        found[prefix + pair[0]] = np.asarray(value)
-    components = state.get("components") or {}
-    if depth > MAX_DEPTH or not isinstance(components, dict):
-        raise UserError("refused: networks within networks without end.")
-    for name, part in components.items():
-        if isinstance(part, Record):
-            found |= variables_of(part, f"{prefix}{str(name)[:80]}/", depth + 1)
-    return found
+def _kernel(x: np.ndarray) -> np.ndarray:
+    """[height, width, inputs, outputs] -> [outputs, inputs, height, width]."""
+    return x.transpose(3, 2, 0, 1)
 
 
-def translate(kwargs: Mapping[str, Any], variables: Mapping[str, np.ndarray]) -> Checkpoint:
-    """StyleGAN2 and -ADA. Raises UserError naming arguments and variables that are unknown or unsupported."""
-    options = {ours: kwargs.get(theirs, default) for theirs, (ours, default) in OPTIONS.items()}
-    for name, value in kwargs.items():
-        if name in ONLY and ONLY[name] not in (None, value):
-            raise UserError(f"{name}={value}: only {ONLY[name]} can be drawn.")
-        if name not in OPTIONS and name not in ONLY and name not in IGNORED:
-            raise UserError(f"not a StyleGAN2, or a changed one: its argument {str(name)[:80]} is unknown.")
-    if "mapping/LabelConcat/weight" in variables:
-        options["label_norm"] = "both"
-    sides = [2**i for i in range(2, 13) if any(name.startswith(f"synthesis/{2**i}x{2**i}/") for name in variables)]
-    state, strays = {}, []
-    for name, value in variables.items():
-        if name in ("lod", "synthesis/lod"):  # how far a network had grown that does not grow
-            continue
-        ours = _ours(name, sides)
-        if ours is None:
-            strays.append(name)
-            continue
-        try:
-            state[ours[0]] = torch.from_numpy(np.array(ours[1](value), np.float32, order="C"))
-        except (ValueError, IndexError):
-            raise UserError(f"not a StyleGAN2: {name} has the shape {list(value.shape)}.") from None
-    if strays:
-        raise UserError(f"not a StyleGAN2, or a changed one: its variables {', '.join(strays[:8])} are unknown.")
-    return Checkpoint("stylegan2", state | filters(state, kwargs.get("resample_kernel")), options, {"format": FORMAT})
+def _turned(x: np.ndarray) -> np.ndarray:
+    """A kernel that doubles the side: TensorFlow's is applied the other way round."""
+    return x[::-1, ::-1].transpose(3, 2, 0, 1)
 
 
-def _ours(name: str, sides: list[int]) -> tuple[str, Change] | None:
-    if found := re.fullmatch(r"synthesis/noise(\d+)", name):
-        number = int(found[1])
-        layer = "b4.conv1" if number == 0 else f"b{2 ** ((number + 5) // 2)}.conv{(number + 1) % 2}"
-        return f"synthesis.{layer}.noise_const", MAP
-    if found := re.fullmatch(r"synthesis/ToRGB_lod(\d+)/(\w+)", name):  # architectures without skips
-        lod = int(found[1])
-        name = f"synthesis/{sides[-1] >> lod}x{sides[-1] >> lod}/ToRGB/{found[2]}"
-    for theirs, ours, change in TABLE:
-        if re.fullmatch(theirs, name):
-            return re.sub(theirs, ours, name), change
+def _one_more(x: np.ndarray) -> np.ndarray:
+    """Biases of styles are stored less the 1 they are around."""
+    return x + 1
+
+
+# The table: TensorFlow's name -> ours, and what becomes of the numbers. {r} is the side in pixels.
+NAMES: list[tuple[str, str, Change]] = [
+    (r"dlatent_avg", "mapping.w_avg", _same),
+    (r"mapping/LabelEmbed/weight", "mapping.embed.weight", _dense),
+    (r"mapping/LabelEmbed/bias", "mapping.embed.bias", _same),
+    (r"mapping/LabelConcat/weight", "mapping.embed.weight", lambda x: x.transpose(1, 0) * math.sqrt(x.shape[0])),
+    (r"mapping/Dense(?P<i>\d+)/weight", "mapping.fc{i}.weight", _dense),
+    (r"mapping/Dense(?P<i>\d+)/bias", "mapping.fc{i}.bias", _same),
+    (r"synthesis/4x4/Const/const", "synthesis.b4.const", lambda x: x[0]),
+    (r"synthesis/(?P<r>4)x4/Conv/{layer}", "synthesis.b{r}.conv1.{layer}", _kernel),
+    (r"synthesis/(?P<r>\d+)x\d+/Conv0_up/{layer}", "synthesis.b{r}.conv0.{layer}", _turned),
+    (r"synthesis/(?P<r>\d+)x\d+/Conv1/{layer}", "synthesis.b{r}.conv1.{layer}", _kernel),
+    (r"synthesis/(?P<r>\d+)x\d+/ToRGB/{layer}", "synthesis.b{r}.torgb.{layer}", _kernel),
+    (r"synthesis/ToRGB_lod0/{layer}", "synthesis.b{last}.torgb.{layer}", _kernel),
+    (r"synthesis/(?P<r>\d+)x\d+/Skip/weight", "synthesis.b{r}.skip.weight", _turned),
+]
+LAYER: dict[str, tuple[str, Change | None]] = {  # of {layer} above; None: the kernel's own change
+    "weight": ("weight", None),
+    "bias": ("bias", _same),
+    "noise_strength": ("noise_strength", _same),
+    "mod_weight": ("affine.weight", _dense),
+    "mod_bias": ("affine.bias", _one_more),
+}
+
+
+def translated(name: str, last: int) -> tuple[str, Change] | None:
+    """Our name of a variable and what becomes of it; None if it is unknown. last: side of the picture."""
+    noise = re.fullmatch(r"synthesis/noise(\d+)", name)
+    if noise:
+        i = int(noise[1])
+        return f"synthesis.b{4 << (i + 1) // 2}.conv{i % 2 ^ 1}.noise_const", lambda x: x[0, 0]
+    for pattern, ours, change in NAMES:
+        match = re.fullmatch(pattern.replace("{layer}", f"(?P<layer>{'|'.join(LAYER)})"), name)
+        if match:
+            found = {"last": str(last), **match.groupdict()}
+            if "layer" in found:
+                found["layer"], other = LAYER[found["layer"]]
+                change = change if other is None else other
+            return ours.format(**found), change
     return None
 
 
-def filters(state: Mapping[str, torch.Tensor], kernel: Any = None) -> dict[str, torch.Tensor]:
-    """The smoothing filters, which PyTorch's code keeps as buffers: [1, 3, 3, 1] unless told otherwise."""
-    taps = torch.tensor(list(kernel) if kernel is not None else [1, 3, 3, 1], dtype=torch.float32)
-    outer = torch.outer(taps, taps)
-    square = outer / outer.sum()
-    places = set()
-    for name in state:
-        if found := re.match(r"(synthesis\.b\d+)\.(conv[01]|skip)\.weight", name):
-            places |= {found[1], f"{found[1]}.{found[2]}"}
-    return {f"{place}.resample_filter": square for place in sorted(places)}
+def stylegan2(arguments: Mapping[str, Any], variables: Mapping[str, np.ndarray]) -> Checkpoint:
+    """A checkpoint of family "stylegan2".
+
+    Raises UserError naming arguments and variables that are unknown, and arguments that cannot be drawn.
+    """
+    unknown = sorted(set(arguments) - set(OPTIONS) - set(ONLY) - set(IGNORED))
+    if unknown:
+        raise UserError(f"a changed StyleGAN2: its arguments {', '.join(unknown)[:200]} are unknown")
+    for name, only in ONLY.items():
+        if arguments.get(name, only) != only:
+            raise UserError(f"a changed StyleGAN2: {name} is {arguments[name]}, and can only be {only} here")
+    options = {ours: arguments.get(name, default) for name, (ours, default) in OPTIONS.items()}
+    sides = sorted({int(match[1]) for name in variables if (match := re.match(r"synthesis/(\d+)x\d+/", name))})
+    if "synthesis/ToRGB_lod0/weight" in variables:
+        options["architecture"] = "orig"
+    if "mapping/LabelConcat/weight" in variables:  # StyleGAN2 before ADA
+        options["label_norm"] = "both"
+    state, left = {}, []
+    for name, value in variables.items():
+        entry = translated(name, sides[-1])
+        if entry is None:
+            left.append(name)
+            continue
+        try:
+            state[entry[0]] = as_float32(entry[1](value))
+        except (ValueError, IndexError):
+            raise UserError(f"no StyleGAN2: its variable {name} has the shape {list(value.shape)}") from None
+    if left:
+        raise UserError(f"no StyleGAN2, or a changed one: its variables {', '.join(left)[:300]} are unknown")
+    fir = as_float32(_filter(arguments.get("resample_kernel") or [1, 3, 3, 1]))
+    for name in list(state):
+        block, _, layer = name.rpartition(".weight")[0].rpartition(".")
+        if layer in ("conv0", "conv1", "skip"):
+            state[f"{block}.{layer}.resample_filter"] = fir.clone()
+            state[f"{block}.resample_filter"] = fir.clone()
+    return Checkpoint("stylegan2", state, options, {"format": "NVIDIA TensorFlow pickle, StyleGAN2"})
+
+
+def _filter(taps: Any) -> np.ndarray:
+    """Weights of a separable filter -> [taps, taps], of sum 1."""
+    values = np.asarray(taps, np.float64) if type(taps) in (list, tuple) and len(taps) < 8 else np.zeros(1)
+    if not np.isfinite(values.sum()) or values.sum() == 0:
+        raise UserError("a changed StyleGAN2: its resample_kernel is no list of at most seven weights")
+    whole = np.outer(values, values)
+    return whole / whole.sum()

@@ -1,138 +1,198 @@
-"""NVIDIA's PyTorch pickles (stylegan2-ada-pytorch, stylegan3): modules saved with their source, which is not looked at."""
+"""Networks as stylegan2-ada-pytorch and stylegan3 pickle them: objects whose attributes are modules and tensors."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
-
-from torch import Tensor
 
 from ..interfaces import UserError
 from .checkpoint import Checkpoint
-from .pickle_rules import Record, TensorRef
+from .plain_pickle import Record
+from .stored import StoredTensor, as_float32, check_total
 
-MAX_MODULES, MAX_DEPTH = 5000, 12
-FORMAT = "NVIDIA PyTorch pickle"
-# Keywords of StyleGAN3's synthesis network and its layers that change its picture.
-STYLEGAN3 = (
-    "img_resolution", "img_channels", "w_dim", "num_layers", "num_critical", "first_cutoff", "first_stopband",
-    "last_stopband_rel", "channel_base", "channel_max", "margin_size", "output_scale", "num_fp16_res", "conv_kernel",
-    "filter_size", "lrelu_upsampling", "use_radial_filters", "conv_clamp",
-)  # fmt: skip
+MODULES, DEPTH, ENTRIES, NAME = 3_000, 16, 300_000, 100  # of one network; the largest has a tenth
+_TRAINING_ONLY = re.compile(r"num_batches_tracked$")
+
+# Options of ours: the arguments they come from, and those arguments' defaults in that code.
+STYLEGAN2_DEFAULTS: dict[str, Any] = {
+    "conv_clamp": None,
+    "activation": "lrelu",
+    "use_noise": True,
+    "architecture": "skip",
+}
+STYLEGAN3_DEFAULTS: dict[str, Any] = {  # of SynthesisNetwork
+    "channel_base": 32768,
+    "channel_max": 512,
+    "num_layers": 14,
+    "num_critical": 2,
+    "first_cutoff": 2,
+    "first_stopband": 2**2.1,
+    "last_stopband_rel": 2**0.3,
+    "margin_size": 10,
+    "output_scale": 0.25,
+    "num_fp16_res": 4,
+}
+STYLEGAN3_LAYER_DEFAULTS: dict[str, Any] = {  # of SynthesisLayer
+    "conv_kernel": 3,
+    "filter_size": 6,
+    "lrelu_upsampling": 2,
+    "use_radial_filters": False,
+    "conv_clamp": 256,
+    "magnitude_ema_beta": 0.999,
+}
 
 
-def checkpoint_of(tree: Mapping[Any, Any]) -> Checkpoint:
-    """The generator of a network pickle: `G_ema`, the averaged one, else `G`. Raises UserError if there is none."""
-    network = next((tree[key] for key in ("G_ema", "Gs", "G") if isinstance(tree.get(key), Record)), None)
-    if network is None:
-        raise UserError(f"no generator in it: it holds {_names(tree)}. A pickle with G_ema is needed.")
-    state, attributes = flattened(network)
-    if not any(name.startswith("mapping.") for name in state):
-        raise UserError(f"no StyleGAN generator in it: {network.kind} has no mapping network.")
-    if "synthesis.input.freqs" in state:
-        family, options = "stylegan3", stylegan3_options(attributes)
-    elif "synthesis.b4.const" in state:
-        family, options = "stylegan2", stylegan2_options(attributes)
-    else:
-        raise UserError(
-            f"{network.kind} is a generator of an unknown family: neither StyleGAN2's blocks nor StyleGAN3's."
-        )
-    facts = {"format": FORMAT, "network": network.kind} | _training(tree)
-    return Checkpoint(family, state, {**options, **mapping_options(attributes)}, facts)
+@dataclass(frozen=True)
+class TorchModule:
+    """A network, as data.
+
+    tensors: parameters and buffers by dotted name, still in the file. attributes: of each module by its dotted path
+    ("" for the network), numbers and text. arguments: keyword arguments each module was made with, likewise.
+    """
+
+    class_name: str
+    tensors: Mapping[str, StoredTensor]
+    attributes: Mapping[str, Mapping[str, Any]]
+    arguments: Mapping[str, Mapping[str, Any]]
+
+    def option(self, name: str, paths: tuple[str, ...], default: Any) -> Any:
+        """An attribute of the first module that has it, else an argument, else the default."""
+        for table in (self.attributes, self.arguments):
+            for path in paths:
+                if name in table.get(path, {}):
+                    return table[path][name]
+        return default
 
 
-def flattened(network: Record) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
-    """Parameters and buffers by dotted name, float32; the other attributes of each module by its dotted name."""
-    state: dict[str, Tensor] = {}
+def flattened(network: Record) -> TorchModule:
+    """Raises UserError if its modules are no tree of a sensible size."""
+    tensors: dict[str, StoredTensor] = {}
     attributes: dict[str, dict[str, Any]] = {}
+    arguments: dict[str, dict[str, Any]] = {}
     waiting: list[tuple[str, Any, int]] = [("", network, 0)]
+    entries = 0  # hostile files refer to one large part many times
     while waiting:
-        name, module, depth = waiting.pop()
-        if not isinstance(module, Record) or not isinstance(module.state, dict):
-            raise UserError(f"damaged: {name or 'the network'} is no module.")
-        if depth > MAX_DEPTH or len(attributes) > MAX_MODULES:
-            raise UserError("refused: modules within modules without end.")
-        attributes[name] = module.state
-        dot = f"{name}." if name else ""
-        for kind in ("_parameters", "_buffers"):
-            for key, value in _dict(module.state.get(kind), name).items():
-                if isinstance(value, TensorRef):
-                    state[f"{dot}{key}"] = value.tensor().float()
-                elif value is not None:
-                    raise UserError(f"damaged: {dot}{key} is no tensor.")
-        waiting += [(f"{dot}{key}", m, depth + 1) for key, m in _dict(module.state.get("_modules"), name).items() if m]
-    return state, attributes
+        path, module, depth = waiting.pop()
+        if depth > DEPTH or len(attributes) > MODULES:
+            raise UserError("its modules are nested deeper, or are more, than those of any network")
+        if not isinstance(module, Record):
+            raise UserError(f"its module {path or 'network'} is a {type(module).__name__}")
+        prefix = f"{path}." if path else ""
+        parts = {key: module.state.get(key) or {} for key in ("_parameters", "_buffers", "_modules")}
+        made_with = module.state.get("_init_kwargs")
+        made_with = made_with if type(made_with) is dict else {}
+        inner = (made_with.get(key) for key in ("synthesis_kwargs", "mapping_kwargs"))
+        parts_of = (module.state, made_with, *parts.values(), *(part for part in inner if type(part) is dict))
+        entries += sum(map(len, parts_of))
+        if entries > ENTRIES:
+            raise UserError("its modules have more parts than those of any network")
+        if not all(type(part) is dict and all(map(_short, part)) for part in parts.values()):
+            raise UserError(f"its module {path or 'network'} is damaged")
+        for name, value in (parts["_parameters"] | parts["_buffers"]).items():
+            if isinstance(value, StoredTensor):
+                tensors[prefix + name] = value
+            elif value is not None:
+                raise UserError(f"its tensor {prefix}{name} is a {type(value).__name__}")
+        waiting += [(prefix + name, child, depth + 1) for name, child in parts["_modules"].items() if child is not None]
+        attributes[path] = {k: v for k, v in module.state.items() if not k.startswith("_") and _plain(v)}
+        arguments[path] = _arguments(made_with)
+    return TorchModule(network.name, tensors, attributes, arguments)
 
 
-def mapping_options(attributes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Read off the first layer of the mapping network."""
-    first = attributes.get("mapping.fc0", {})
-    return {
-        "mapping_activation": _text(first.get("activation"), "lrelu"),
-        "mapping_lr_multiplier": _number(first.get("bias_gain"), 0.01),
+def _short(name: Any) -> bool:
+    return type(name) is str and len(name) < NAME
+
+
+def _plain(value: Any) -> bool:
+    return value is None or type(value) in (bool, int, float) or _short(value)
+
+
+def _arguments(made_with: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of stylegan2-ada's Generator are nested by network."""
+    inner = made_with.get("synthesis_kwargs")
+    flat = {**made_with, **(inner if type(inner) is dict else {})}
+    found = {key: value for key, value in flat.items() if type(key) is str and _plain(value)}
+    mapping = made_with.get("mapping_kwargs")
+    if type(mapping) is dict:
+        found |= {f"mapping.{key}": value for key, value in mapping.items() if type(key) is str and _plain(value)}
+    return found
+
+
+def is_network_pickle(tree: Any) -> bool:
+    """A dict of networks, or one network alone (as PTI stores its tuned generators)."""
+    parts = [tree.get(key) for key in ("G_ema", "G", "D")] if type(tree) is dict else [tree]
+    return any(isinstance(part, Record) and "_modules" in part.state for part in parts)
+
+
+def to_checkpoint(tree: Any, file_size: int) -> Checkpoint:
+    """G_ema, else G. Raises UserError if there is neither, or if it is no StyleGAN2 or StyleGAN3."""
+    parts = [tree.get(key) for key in ("G_ema", "G")] if type(tree) is dict else [tree]
+    found = next((part for part in parts if isinstance(part, Record)), None)
+    if found is None:
+        raise UserError("it holds a discriminator only, no generator (G_ema or G). Take the whole file of the training")
+    module = flattened(found)
+    tensors = {name: tensor for name, tensor in module.tensors.items() if not _TRAINING_ONLY.search(name)}
+    check_total(list(tensors.values()), file_size)
+    family = family_of(tensors)
+    if family is None:
+        raise UserError(f"its network, a {module.class_name[:100]}, is no generator of StyleGAN2 or StyleGAN3")
+    options = stylegan2_options(module) if family == "stylegan2" else stylegan3_options(module)
+    state = {name: as_float32(tensor) for name, tensor in tensors.items()}
+    return Checkpoint(family, state, options, _facts(tree, module))
+
+
+def family_of(names: Mapping[str, Any]) -> str | None:
+    """By names of tensors in the spelling of this code."""
+    if "mapping.fc0.weight" in names and "synthesis.b4.const" in names:
+        return "stylegan2"
+    if "mapping.fc0.weight" in names and "synthesis.input.freqs" in names:
+        return "stylegan3"
+    return None
+
+
+def _mapping_options(module: TorchModule) -> dict[str, Any]:
+    first = module.attributes.get("mapping.fc0", {})
+    given = {**module.arguments.get("", {})}
+    inner = module.arguments.get("mapping", {})
+    multiplier = first.get("bias_gain", inner.get("lr_multiplier", given.get("mapping.lr_multiplier", 0.01)))
+    activation = first.get("activation", inner.get("activation", given.get("mapping.activation", "lrelu")))
+    return {"mapping_lr_multiplier": float(multiplier), "mapping_activation": activation}
+
+
+def stylegan2_options(module: TorchModule) -> dict[str, Any]:
+    """What the shapes of a StyleGAN2's tensors do not tell."""
+    paths = ("synthesis.b4.conv1", "synthesis.b4", "synthesis", "")
+    options = {name: module.option(name, paths, default) for name, default in STYLEGAN2_DEFAULTS.items()}
+    blocks = [values for path, values in module.attributes.items() if re.fullmatch(r"synthesis\.b\d+", path)]
+    half = sum(bool(values.get("use_fp16")) for values in blocks)
+    options["num_fp16_res"] = half or module.option("num_fp16_res", ("synthesis", ""), 0)
+    return _mapping_options(module) | options
+
+
+def stylegan3_options(module: TorchModule) -> dict[str, Any]:
+    """All that a StyleGAN3's layers follow from."""
+    names = (path for path in module.attributes if re.fullmatch(r"synthesis\.L0_\d+_\d+", path))
+    paths = (next(names, "synthesis"), "synthesis", "")
+    options = {
+        name: module.option(name, paths[1:], default)
+        for name, default in {**STYLEGAN3_DEFAULTS, "w_dim": 512, "img_channels": 3}.items()
     }
+    options |= {name: module.option(name, paths, default) for name, default in STYLEGAN3_LAYER_DEFAULTS.items()}
+    resolution = module.option("img_resolution", paths[1:], None)
+    return _mapping_options(module) | options | ({} if resolution is None else {"img_resolution": resolution})
 
 
-def stylegan2_options(attributes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Read off the blocks of the synthesis network."""
-    blocks = [attributes[name] for name in attributes if name.startswith("synthesis.b") and name.count(".") == 1]
-    layers = [attributes[name] for name in attributes if name.startswith("synthesis.b") and name.endswith(".conv1")]
-    layer = layers[0] if layers else {}
-    return {
-        "activation": _text(layer.get("activation"), "lrelu"),
-        "architecture": _text(blocks[0].get("architecture"), "skip") if blocks else "skip",
-        "conv_clamp": _number(layer.get("conv_clamp"), None),
-        "num_fp16_res": sum(block.get("use_fp16") is True for block in blocks),
-        "use_noise": layer.get("use_noise", True) is True,
-    }
-
-
-def stylegan3_options(attributes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """From what the network and its layers were made with, and from their attributes."""
-    network = attributes.get("synthesis", {})
-    layer = next((attributes[name] for name in attributes if name.startswith("synthesis.L0_")), {})
-    found: dict[str, Any] = {}
-    for source in (_kwargs(layer), layer, _kwargs(attributes.get("", {})), _kwargs(network), network):
-        found |= {key: source[key] for key in STYLEGAN3 if key in source}
-    return {key: value for key, value in found.items() if isinstance(value, (int, float)) or value is None}
-
-
-def _kwargs(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    kwargs = attributes.get("_init_kwargs")
-    if not isinstance(kwargs, dict):
-        return {}
-    inner = kwargs.get("synthesis_kwargs")
-    return {**kwargs, **(inner if isinstance(inner, dict) else {})}
-
-
-def _dict(value: Any, name: str) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise UserError(f"damaged: the parts of {name or 'the network'} have no names.")
-    return value
-
-
-def _text(value: Any, default: str) -> str:
-    return value if isinstance(value, str) else default
-
-
-def _number(value: Any, default: float | None) -> float | None:
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else default
-
-
-def _training(tree: Mapping[Any, Any]) -> dict[str, Any]:
-    """What such files say of their training."""
-    told: dict[str, Any] = {}
-    data = tree.get("training_set_kwargs")
-    if isinstance(data, dict) and isinstance(data.get("max_size"), int):
-        told["training_images"] = data["max_size"]
-    if isinstance(data, dict) and isinstance(data.get("path"), str):
-        told["training_set"] = data["path"].replace("\\", "/").rpartition("/")[2][:200]
-    if isinstance(tree.get("cur_nimg"), int):
-        told["images_seen"] = tree["cur_nimg"]
-    return told
-
-
-def _names(tree: Mapping[Any, Any]) -> str:
-    return ", ".join(str(key)[:40] for key in list(tree)[:8] if isinstance(key, str)) or "nothing that has a name"
+def _facts(tree: Any, module: TorchModule) -> dict[str, Any]:
+    facts: dict[str, Any] = {"format": "NVIDIA PyTorch pickle", "network": module.class_name}
+    if type(tree) is dict:
+        facts["weights"] = "G_ema" if isinstance(tree.get("G_ema"), Record) else "G"
+        training = tree.get("training_set_kwargs")
+        if type(training) is dict:  # its path is somebody's folder: left out
+            kept = ("resolution", "max_size", "use_labels", "xflip")
+            facts["training_set"] = {key: training[key] for key in kept if key in training and _plain(training[key])}
+        for key in ("cur_nimg", "images_seen"):
+            if type(tree.get(key)) is int:
+                facts["images_seen"] = tree[key]
+    return facts

@@ -1,8 +1,7 @@
-"""rosinality's StyleGAN2 (`g_ema`, `latent_avg`), alone or inside pSp, e4e, ReStyle and HyperStyle, and as a bare dict."""
+"""StyleGAN2 in the names of rosinality's PyTorch code, in which pSp, e4e, ReStyle and HyperStyle store it, too."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,107 +11,165 @@ from torch import Tensor
 
 from ..interfaces import UserError
 from .checkpoint import Checkpoint
-from .nvidia_tf import filters
-from .pickle_rules import TensorRef
+from .stored import StoredTensor, as_float32, check_total
 
-FORMAT = "rosinality PyTorch"
 Change = Callable[[Tensor], Tensor]
+LARGEST = 1024  # pixels of a noise map that is made up
+OPTIONS: dict[str, Any] = {  # that code has no others
+    "mapping_lr_multiplier": 0.01,
+    "mapping_activation": "lrelu",
+    "activation": "lrelu",
+    "conv_clamp": None,
+    "num_fp16_res": 0,
+    "use_noise": True,
+    "architecture": "skip",
+}
 
 
-def scaled(weight: Tensor) -> Tensor:
-    """[1, O, I, K, K] -> [O, I, K, K], scaled as its layer does when used: so that demodulation rounds alike."""
-    return weight[0] / math.sqrt(weight[0, 0].numel())
+def _same(x: Tensor) -> Tensor:
+    return x
 
 
-FIRST: Change = lambda a: a[0]  # noqa: E731
-SAME: Change = lambda a: a  # noqa: E731
-FLAT: Change = lambda a: a.reshape(-1)  # noqa: E731
-SCALAR: Change = lambda a: a.reshape(())  # noqa: E731
-MAP: Change = lambda a: a.reshape(a.shape[-2:])  # noqa: E731
-# rosinality's name within a layer -> ours, and what becomes of the numbers.
-CONV: dict[str, tuple[str, Change]] = {
-    "conv.weight": ("weight", scaled),
-    "conv.modulation.weight": ("affine.weight", SAME),
-    "conv.modulation.bias": ("affine.bias", SAME),
-    "noise.weight": ("noise_strength", SCALAR),
-    "activate.bias": ("bias", FLAT),
+def _first(x: Tensor) -> Tensor:
+    """[1, ...] -> [...]."""
+    if not x.ndim or len(x) != 1:
+        raise UserError("a tensor in it does not have the shape that its name calls for")
+    return x[0]
+
+
+def _flat(x: Tensor) -> Tensor:
+    return x.reshape(-1)
+
+
+def _quarter(x: Tensor) -> Tensor:
+    """That code multiplies filters by what doubling the side takes from them."""
+    return x / 4
+
+
+def _scalar(x: Tensor) -> Tensor:
+    return x.reshape([])
+
+
+# The table: end of that code's name -> end of ours, for each of {layer} (conv1, convs.i) and {colours} (to_rgb1, to_rgbs.i).
+# Kernels need no turning, whether they double the side or not: both codes hand them to the same convolutions.
+LAYER: dict[str, tuple[str, Change]] = {
+    "conv.weight": ("weight", _first),
+    "conv.modulation.weight": ("affine.weight", _same),
+    "conv.modulation.bias": ("affine.bias", _same),
+    "conv.blur.kernel": ("resample_filter", _quarter),
+    "noise.weight": ("noise_strength", _scalar),
+    "activate.bias": ("bias", _flat),
 }
 COLOURS: dict[str, tuple[str, Change]] = {
-    "conv.weight": ("weight", FIRST),
-    "conv.modulation.weight": ("affine.weight", SAME),
-    "conv.modulation.bias": ("affine.bias", SAME),
-    "bias": ("bias", FLAT),
+    "conv.weight": ("torgb.weight", _first),
+    "conv.modulation.weight": ("torgb.affine.weight", _same),
+    "conv.modulation.bias": ("torgb.affine.bias", _same),
+    "bias": ("torgb.bias", _flat),
+    "upsample.kernel": ("resample_filter", _quarter),
 }
-
-
-def find(tree: Mapping[Any, Any]) -> Mapping[str, Any] | None:
-    """The generator's part of a checkpoint, names without prefix; None if it is not of this kind."""
-    for part in (tree.get("g_ema"), tree.get("g"), tree.get("state_dict"), tree):
-        if isinstance(part, dict):
-            for prefix in ("", "decoder.", "module.", "generator."):
-                if f"{prefix}conv1.conv.modulation.weight" in part:
-                    names = [name for name in part if isinstance(name, str) and name.startswith(prefix)]
-                    return {name.removeprefix(prefix): part[name] for name in names}
-    return None
-
-
-def checkpoint_of(tree: Mapping[Any, Any], part: Mapping[str, Any]) -> Checkpoint:
-    """part: what `find` found. Raises UserError naming tensors that are unknown."""
-    state: dict[str, Tensor] = {}
-    kernels: dict[str, Tensor] = {}
-    strays = []
-    for name, value in part.items():
-        if not isinstance(value, TensorRef):
-            raise UserError(f"damaged: {name[:80]} is no tensor.")
-        if name.endswith((".kernel", ".kernel_flip")):
-            kernels[name] = value.tensor().float()
-            continue
-        ours = translated(name)
-        if ours is None:
-            strays.append(name)
-            continue
-        try:
-            state[ours[0]] = ours[1](value.tensor().float())
-        except (RuntimeError, IndexError):
-            raise UserError(f"not rosinality's StyleGAN2: {name} has the shape {list(value.shape)}.") from None
-    if strays:
-        raise UserError(
-            f"not rosinality's StyleGAN2, or a changed one: its tensors {', '.join(strays[:8])} are unknown."
-        )
-    taps = next((kernel[0] for name, kernel in kernels.items() if kernel.ndim == 2), None)
-    state |= filters(state, None if taps is None else taps.tolist())
-    facts: dict[str, Any] = {"format": FORMAT}
-    mean = tree.get("latent_avg")
-    if isinstance(mean, TensorRef):
-        rows = mean.tensor().float()
-        state["mapping.w_avg"] = rows.reshape(-1, rows.shape[-1])[0].clone()  # pSp keeps one for each row, all the same
-    elif "mapping.fc0.weight" in state:
-        state["mapping.w_avg"] = torch.zeros(len(state["mapping.fc0.weight"]))
-        facts["w_avg"] = "not in the file: zeros"
-    return Checkpoint("stylegan2", state, {"mapping_lr_multiplier": 0.01}, facts)
 
 
 def translated(name: str) -> tuple[str, Change] | None:
-    """NVIDIA's name of a tensor and what becomes of it."""
-    if found := re.fullmatch(r"style\.([1-9]\d?)\.(weight|bias)", name):
-        return f"mapping.fc{int(found[1]) - 1}.{found[2]}", SAME
+    """Our name of a tensor and what becomes of it; None if it is unknown."""
     if name == "input.input":
-        return "synthesis.b4.const", FIRST
-    if found := re.fullmatch(r"noises\.noise_(\d+)", name):
-        return f"synthesis.{_layer(int(found[1]) - 1)}.noise_const", MAP
-    if found := re.fullmatch(r"(?:conv1|convs\.(\d+))\.(.+)", name):
-        layer = _layer(-1 if found[1] is None else int(found[1]))
-        return _within(f"synthesis.{layer}", found[2], CONV)
-    if found := re.fullmatch(r"(?:to_rgb1|to_rgbs\.(\d+))\.(.+)", name):
-        side = 4 if found[1] is None else 8 << int(found[1])
-        return _within(f"synthesis.b{side}.torgb", found[2], COLOURS)
+        return "synthesis.b4.const", _first
+    if match := re.fullmatch(r"style\.([1-9]\d?)\.(weight|bias)", name):
+        return f"mapping.fc{int(match[1]) - 1}.{match[2]}", _same
+    if match := re.fullmatch(r"noises\.noise_(\d\d?)", name):
+        i = int(match[1])
+        return f"synthesis.b{4 << (i + 1) // 2}.conv{i % 2 ^ 1}.noise_const", lambda x: _first(_first(x))
+    if (match := re.fullmatch(r"(?:conv1|convs\.(\d\d?))\.(.+)", name)) and match[2] in LAYER:
+        i = -1 if match[1] is None else int(match[1])
+        end, change = LAYER[match[2]]
+        return f"synthesis.b{8 << i // 2}.conv{i % 2}.{end}" if i >= 0 else f"synthesis.b4.conv1.{end}", change
+    if (match := re.fullmatch(r"(?:to_rgb1|to_rgbs\.(\d\d?))\.(.+)", name)) and match[2] in COLOURS:
+        end, change = COLOURS[match[2]]
+        return f"synthesis.b{4 if match[1] is None else 8 << int(match[1])}.{end}", change
     return None
 
 
-def _layer(number: int) -> str:
-    """-1: the first, at 4 pixels; then two at each size."""
-    return "b4.conv1" if number < 0 else f"b{8 << min(number // 2, 20)}.conv{number % 2}"
+def state_dict_of(tree: Any) -> tuple[dict[str, StoredTensor], str] | None:
+    """The generator's tensors in that code's names, and what kind of file this is; None if there are none."""
+    if type(tree) is not dict:
+        return None
+    candidates: list[tuple[Any, str, str]] = [
+        (tree.get("g_ema"), "", "rosinality/stylegan2-pytorch, g_ema"),
+        (tree.get("g"), "", "rosinality/stylegan2-pytorch, g"),
+        (tree.get("state_dict"), "decoder.", "state dict of the pSp family, decoder"),
+        (tree.get("state_dict"), "", "state dict of a StyleGAN2"),
+        (tree, "decoder.", "state dict of the pSp family, decoder"),
+        (tree, "", "state dict of a StyleGAN2"),
+    ]
+    for found, prefix, kind in candidates:
+        if type(found) is not dict or not all(type(key) is str for key in found):
+            continue
+        for start in (prefix, f"module.{prefix}"):  # of networks that were trained on several devices
+            if isinstance(found.get(f"{start}input.input"), StoredTensor):
+                tensors = {key.removeprefix(start): value for key, value in found.items() if key.startswith(start)}
+                tensors.pop("latent_avg", None)
+                return tensors, kind
+    return None
 
 
-def _within(place: str, name: str, table: Mapping[str, tuple[str, Change]]) -> tuple[str, Change] | None:
-    return (f"{place}.{table[name][0]}", table[name][1]) if name in table else None
+def to_checkpoint(tree: Mapping[str, Any], file_size: int) -> Checkpoint:
+    """Raises UserError naming tensors that are unknown or whose shape is wrong."""
+    found = state_dict_of(tree)
+    if found is None:
+        raise UserError("it holds no generator")
+    tensors, kind = found
+    check_total(list(tensors.values()), file_size)
+    left = [name for name in tensors if translated(name) is None]
+    if left:
+        raise UserError(f"no StyleGAN2, or a changed one: its tensors {', '.join(left)[:300]} are unknown")
+    state: dict[str, Tensor] = {}
+    for name, value in tensors.items():
+        ours, change = translated(name) or ("", _same)
+        try:
+            state[ours] = change(as_float32(value))
+        except RuntimeError:
+            raise UserError(f"no StyleGAN2: its tensor {name} has another shape than its name calls for") from None
+    facts: dict[str, Any] = {"format": kind, "network": "Generator"}
+    _complete(state, facts)
+    state["mapping.w_avg"] = _mean_w(tree, state, facts)
+    return Checkpoint("stylegan2", state, dict(OPTIONS), facts)
+
+
+def _complete(state: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    """Add what NVIDIA's code stores of each layer and this one does not: filters, and noise maps of old files."""
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+    usual = torch.outer(taps, taps) / 64
+    for name in list(state):
+        match = re.fullmatch(r"synthesis\.b(\d+)\.(conv[01])\.weight", name)
+        if not match:
+            continue
+        side, block, layer = int(match[1]), f"synthesis.b{match[1]}", match[2]
+        known = state.get(f"synthesis.b{max(side, 8)}.conv0.resample_filter", usual)
+        state.setdefault(f"{block}.resample_filter", known.clone())
+        state.setdefault(f"{block}.{layer}.resample_filter", known.clone())
+        if f"{block}.{layer}.noise_const" not in state:
+            if side > LARGEST:
+                raise UserError(f"it has no noise map of {side} pixels, and no generator is that large")
+            state[f"{block}.{layer}.noise_const"] = torch.zeros(side, side)
+            facts["noise"] = "the file has no noise maps: they are zero"
+
+
+def _mean_w(tree: Mapping[str, Any], state: Mapping[str, Tensor], facts: dict[str, Any]) -> Tensor:
+    """latent_avg, [D], [1, D] or a row for each layer; zeros if there is none, to be computed from samples."""
+    first = state.get("mapping.fc0.weight")
+    if first is None or first.ndim != 2:
+        raise UserError("no complete StyleGAN2: it has no mapping network (style.1.weight)")
+    width = first.shape[0]
+    inner = tree.get("state_dict")
+    value = tree.get("latent_avg", inner.get("latent_avg") if type(inner) is dict else None)
+    if value is None:
+        facts["w_avg"] = "missing: zeros, to be computed from samples"
+        return torch.zeros(width)
+    check_total([value], 4 * width * 64)
+    rows = as_float32(value)
+    if rows.shape[-1:] != (width,):
+        raise UserError(f"its latent_avg has the shape {list(rows.shape)}, but w has {width} numbers")
+    rows = rows.reshape(-1, width)
+    if bool((rows == rows[0]).all()):
+        return rows[0].clone()
+    facts["w_avg"] = f"mean of the {len(rows)} rows of latent_avg, which differ"
+    return rows.double().mean(0).float()

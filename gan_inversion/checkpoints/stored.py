@@ -1,0 +1,152 @@
+"""Tensors that still lie in a file: checked against their storage when they are read, copied out of it when needed."""
+
+from __future__ import annotations
+
+import math
+import mmap
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..interfaces import UserError
+
+DIMENSIONS = 8
+PIECE = 1 << 14  # numbers copied at a time: little enough that malloc takes the same memory again
+HELD = 1 << 18  # numbers copied until the file's pages are released
+NUMBERS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)  # of parameters and buffers that are read
+KINDS = {
+    "Float": torch.float32,
+    "Double": torch.float64,
+    "Half": torch.float16,
+    "BFloat16": torch.bfloat16,
+    "Long": torch.int64,
+    "Int": torch.int32,
+    "Short": torch.int16,
+    "Char": torch.int8,
+    "Byte": torch.uint8,
+    "Bool": torch.bool,
+    "Untyped": torch.uint8,
+}  # torch's names of storages
+
+
+def mapped(path: Path) -> memoryview:
+    """A file's bytes, which take memory only while they are looked at. Raises OSError; ValueError if it is empty."""
+    with open(path, "rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def release(part: memoryview) -> None:
+    """Let the system drop what was read of the file that this is a part of; it is read again when it is needed."""
+    if isinstance(part.obj, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # Windows drops pages by itself
+        part.obj.madvise(mmap.MADV_DONTNEED)
+
+
+class Storage:
+    """Numbers of one type, side by side in a file. They may become known after the tensors that use them."""
+
+    def __init__(
+        self,
+        dtype: torch.dtype,
+        count: int,
+        data: memoryview | None = None,
+        check: Callable[[memoryview], None] | None = None,
+    ) -> None:
+        """check: called once, before the numbers are first used; raises UserError if they are damaged."""
+        self.dtype, self.count = dtype, count
+        self._data, self._check = data, check
+
+    def fill(self, data: memoryview) -> None:
+        self._data = data
+
+    @property
+    def data(self) -> memoryview:
+        if self._data is None:
+            raise UserError("it is damaged: a tensor's numbers are not in the file")
+        if self._check is not None:
+            self._check(self._data)
+            self._check = None
+        return self._data
+
+
+@dataclass(frozen=True, eq=False)
+class StoredTensor:
+    """A tensor in a file: shape and strides in elements, as torch counts them."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    dtype: torch.dtype
+
+    def __post_init__(self) -> None:
+        """Raises UserError if it reaches beyond its storage, or has more elements than that."""
+        numbers = (self.offset, *self.shape, *self.stride)
+        if any(type(number) is not int or number < 0 for number in numbers):
+            raise UserError("a tensor in it has a size, stride or offset that is no number of 0 or more")
+        if len(self.shape) != len(self.stride) or len(self.shape) > DIMENSIONS:
+            raise UserError("a tensor in it has other numbers of sizes and strides, or too many")
+        reach = self.offset + self.span if self.elements else 0
+        size = self.dtype.itemsize  # another than the storage's only where that is untyped, of bytes
+        if max(reach, self.elements) * size > self.storage.count * self.storage.dtype.itemsize:
+            raise UserError("a tensor in it reaches beyond its storage")
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def span(self) -> int:
+        """Elements from its first to its last."""
+        steps = zip(self.shape, self.stride, strict=True)
+        return 1 + sum((size - 1) * step for size, step in steps) if self.elements else 0
+
+    def load(self) -> Tensor:
+        """A float32 copy. What other types need beside it stays small, and so does what is held of the file."""
+        flat, size = torch.empty(self.span), self.dtype.itemsize
+        for start in range(0, self.span, PIECE):
+            piece = torch.empty(min(PIECE, self.span - start), dtype=self.dtype)
+            first = (self.offset + start) * size
+            part = self.storage.data[first : first + len(piece) * size]
+            piece.view(torch.uint8).numpy()[:] = np.frombuffer(part, np.uint8)  # files do not align their numbers
+            flat[start : start + len(piece)] = piece
+            if (start + PIECE) % HELD == 0:
+                release(part)
+        if self.span != self.elements:
+            return flat.as_strided(self.shape, self.stride).contiguous()
+        return flat.as_strided(self.shape, self.stride)
+
+
+def as_float32(value: Any) -> Tensor:
+    """A tensor or array of a checkpoint, as numbers of our own. Raises UserError for what holds no real numbers."""
+    if isinstance(value, StoredTensor):
+        if value.dtype not in NUMBERS:
+            raise UserError(f"it holds a tensor of {value.dtype}, where real numbers belong")
+        return value.load()
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind not in "fiu":
+            raise UserError(f"it holds an array of {value.dtype}, where real numbers belong")
+        return torch.from_numpy(np.array(value, np.float32, order="C"))
+    if isinstance(value, Tensor):
+        return value.detach().float().contiguous().clone()
+    raise UserError(f"it holds a {type(value).__name__}, where a tensor belongs")
+
+
+def elements_of(value: Any) -> int:
+    """How many numbers `as_float32` may hold for it."""
+    if isinstance(value, StoredTensor):
+        return max(value.elements, value.span)
+    return int(value.size) if isinstance(value, np.ndarray) else 0
+
+
+def check_total(values: list[Any], file_size: int) -> None:
+    """Many tensors may share one storage: together they must not be more than a file of float16 could hold.
+
+    Raises UserError.
+    """
+    if 4 * sum(map(elements_of, values)) > 2 * file_size + 16_000_000:
+        raise UserError("its tensors overlap: together they are many times as large as the file")
