@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .blending.blends import Blend, Recipe, check_parents
 from .faces.aligner import FFHQ
+from .faces.centre import CentreCrop
 from .generators.file import from_file
 from .generators.mobile_stylegan import ffhq
 from .image import load_photo, save_synthetic, to_uint8
@@ -23,7 +24,7 @@ from .report.run_folder import provenance
 
 
 @cache
-def load_generator(path: str | None = None, device: str = "cpu", **options: Any) -> Generator:
+def load_generator(device: str = "cpu", path: str | None = None, **options: Any) -> Generator:
     """MobileStyleGAN FFHQ 1024, frozen; or any StyleGAN checkpoint at `path`, which is read and not executed.
 
     options: of `generators.file.from_file`: domain, class_label, precision. Raises UserError, saying what to run, when
@@ -37,9 +38,16 @@ def _aligner(size: int) -> FFHQ:
     return FFHQ(size)
 
 
-def load_face(path: str | Path, face: int | None = None, size: int = 1024) -> AlignedFace:
-    """A photograph's largest face, or number `face` from the left, aligned as FFHQ. UserError if there is none."""
-    return _aligner(size)(load_photo(path), Path(path).name, face)
+def load_face(
+    path: str | Path, face: int | None = None, size: int = 1024, generator: Generator | None = None
+) -> AlignedFace:
+    """A photograph's largest face, or number `face` from the left, aligned as FFHQ. UserError if there is none.
+
+    With a `generator`, at its resolution, and cropped to the middle if it draws other things than faces.
+    """
+    if generator is not None and generator.domain != "face":
+        return CentreCrop(generator.resolution)(load_photo(path), Path(path).name, face)
+    return _aligner(generator.resolution if generator else size)(load_photo(path), Path(path).name, face)
 
 
 def invert(

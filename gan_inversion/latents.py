@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +108,14 @@ def load_all_latents(path: str | Path) -> dict[str, Inversion]:
             noise=noise_from(tensors, name + NOISE),
         )
         for name, ws in tensors.items()
-        if not name.endswith(STYLES) and NOISE not in name
+        if not name.endswith(STYLES) and not _is_noise(name, tensors)
     }
+
+
+def _is_noise(name: str, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether a tensor is a noise map of another; a photograph may be called a.noise.b."""
+    base, dot, number = name.rpartition(NOISE)
+    return bool(dot) and number.isdecimal() and base in tensors
 
 
 def noise_tensors(noise: Sequence[Tensor], prefix: str) -> dict[str, Tensor]:
@@ -118,8 +125,8 @@ def noise_tensors(noise: Sequence[Tensor], prefix: str) -> dict[str, Tensor]:
 
 def noise_from(tensors: Mapping[str, Tensor], prefix: str) -> tuple[Tensor, ...]:
     """The noise maps that `noise_tensors` named."""
-    count = sum(name.startswith(prefix) for name in tensors)
-    return tuple(tensors[f"{prefix}{i}"] for i in range(count))
+    names = takewhile(tensors.__contains__, (f"{prefix}{i}" for i in count()))
+    return tuple(tensors[name] for name in names)
 
 
 @torch.no_grad()

@@ -84,7 +84,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "options": dict(checkpoint.options),
         "facts": dict(checkpoint.facts),
     }
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.state.items()}
+    tensors = {
+        name: tensor.detach().cpu().clone().contiguous() for name, tensor in checkpoint.state.items()
+    }  # none shared
     write_atomically(path, save(tensors, {"gan_inversion": json.dumps(header, sort_keys=True)}))
 
 

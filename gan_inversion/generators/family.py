@@ -61,6 +61,12 @@ class StyleGAN(nn.Module):
         except RuntimeError as error:
             said = re.sub(r"\bnetwork\.", "synthesis.", str(error).replace("mapping_network.", "mapping."))
             raise UserError(f"not a complete {self.name} generator: {said}") from None
+        widths = {layer.weight.shape[1] for _, layer in network.affines()}
+        if widths != {self.mapping_network.w_dim}:
+            raise UserError(
+                f"not a complete {self.name} generator: its mapping network makes w of {self.mapping_network.w_dim} "
+                f"numbers, and its synthesis network takes {sorted(widths)}."
+            )
         self.sha256 = sha256_of(self, json.dumps([self.name, self.options], sort_keys=True))
         freeze(self, device)
         self.z_dim, self.w_dim = self.mapping_network.z_dim, self.mapping_network.w_dim

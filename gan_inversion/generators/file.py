@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -10,7 +12,9 @@ from ..checkpoints.checkpoint import FAMILIES, Checkpoint
 from ..checkpoints.foreign import read_checkpoint
 from ..interfaces import UserError
 from .family import StyleGAN
+from .options import normalised
 
+COLOURS, LARGEST_SIDE = 3, 8192
 DOMAINS, PRECISIONS = ("face", "other"), ("float32", "original")
 
 
@@ -58,6 +62,27 @@ def build_checkpoint(
 ) -> StyleGAN:
     """A generator of the checkpoint's family. Raises UserError if its tensors do not make one."""
     assert checkpoint.family in FAMILIES  # of our own making, never of a file's
+    _check_tensors(checkpoint)
     family = import_module(f".{checkpoint.family}", __package__)
-    generator: StyleGAN = family.build(checkpoint, device, class_label, domain, precision)
+    checkpoint = replace(checkpoint, options=normalised(checkpoint, precision))
+    try:
+        generator: StyleGAN = family.build(checkpoint, device, class_label, domain, precision)
+    except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        raise UserError(f"not a complete {checkpoint.family} generator, or a changed one ({reason}).") from None
     return generator
+
+
+def _check_tensors(checkpoint: Checkpoint) -> None:
+    """Raises UserError for what no generator has: empty tensors, numbers that are none, other than three colours."""
+    for name, tensor in checkpoint.state.items():
+        if not tensor.numel():
+            raise UserError(f"not a complete {checkpoint.family} generator: its tensor {name[:100]} is empty.")
+        if not bool(tensor.isfinite().all()):
+            raise UserError(
+                f"damaged: the tensor {name[:100]} of this {checkpoint.family} has numbers that are not finite."
+            )
+        if (found := re.match(r"synthesis\.b(\d+)\.", name)) and int(found[1][:9]) > LARGEST_SIDE:
+            raise UserError(f"no {checkpoint.family} generator: it draws {found[1][:20]} pixels.")
+        if name.endswith(".torgb.weight") and len(tensor) != COLOURS:
+            raise UserError(f"{name} makes pictures of {len(tensor)} colours; only {COLOURS} can be drawn.")

@@ -223,13 +223,7 @@ def build(
         raise UserError(f"generator.precision={precision}: StyleGAN is a float32 network; leave it out.")
     prefix = "synthesis."
     shapes = {name.removeprefix(prefix): t.shape for name, t in checkpoint.state.items() if name.startswith(prefix)}
-    generator = StyleGAN(checkpoint, Synthesis(shapes, checkpoint.options), device, class_label, domain)
-    if generator.w_dim != generator.network.w_dim:
-        raise UserError(
-            f"not one generator: its mapping network makes w of {generator.w_dim} numbers, and its "
-            f"synthesis network takes {generator.network.w_dim} (synthesis.b4.conv0.affine.weight)."
-        )
-    return generator
+    return StyleGAN(checkpoint, Synthesis(shapes, checkpoint.options), device, class_label, domain)
 
 
 def _size(shapes: Mapping[str, torch.Size], name: str, axis: int) -> int:

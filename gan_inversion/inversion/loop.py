@@ -151,6 +151,10 @@ def invert(
     """
     if not losses:
         raise UserError("losses=[]: at least one loss is needed")
+    if optimiser.noise_maps and not generator.noise_maps():
+        raise UserError(
+            "inversion.noise_maps=true: this generator has no noise maps. Leave it out, and the loss noise."
+        )
     statistics = generator.statistics()
     active, results = [], {}
     for i, (face, seed, name) in enumerate(zip(faces.split(1), seeds, names, strict=True)):
@@ -254,8 +258,8 @@ def _keep(face: _Face, trial: Trial, step: int, generator: Generator, optimiser:
 
 def _reason_to_stop(face: _Face, step: int, optimiser: Optimiser, preview: bool) -> str | None:
     total = face.scores["total"]
-    gradient = face.parameters.grad
-    if not math.isfinite(total) or (gradient is not None and not bool(gradient.isfinite().all())):
+    gradients = [leaf.grad for leaf in (face.parameters, *(one.unit for one in face.noise)) if leaf.grad is not None]
+    if not math.isfinite(total) or not all(bool(gradient.isfinite().all()) for gradient in gradients):
         if face.best is None:
             raise UserError(f"{face.name}: the loss is {total} at the very start. Check the losses and the start.")
         log.warning(

@@ -22,7 +22,7 @@ from ..evaluation.children import BANDS, SIZE, FamilySeen, Made, Seen, look
 from ..generators.statistics import sample_w
 from ..image import area_resize, to_tensor
 from ..interfaces import AlignedFace, Generator, Inversion, Latents, UserError
-from ..latents import draw, hash_of_ws
+from ..latents import draw, hash_of_latents, hash_of_ws
 from ..losses.prior import p_norm
 from ..report.run_folder import versions
 from ..storage import write_atomically
@@ -118,9 +118,9 @@ def _identity(couple: Couple, number: int, conception: Conception, generator: Ge
     """All that can change what is seen."""
     recipe = next(iter(conception.recipes.values()), None)
     parts = {
-        "parents": [hash_of_ws(couple.father.ws), hash_of_ws(couple.mother.ws)],
+        "parents": [hash_of_latents(couple.father.latents), hash_of_latents(couple.mother.latents)],
         "pictures": [hash_of_ws(p) for p in (couple.father_picture, couple.mother_picture, *couple.children)],
-        "generator": [generator.sha256, generator.previews_sha256],
+        "generator": [generator.sha256, generator.previews_sha256, generator.statistics().sha256],
         "recipe": repr(recipe),
         "steering": repr(conception.steering),
         "files": [

@@ -25,19 +25,19 @@ def convert(source: str, target: str | None, overwrite: bool) -> None:
     label = 0 if any(name.startswith("mapping.embed.") for name in checkpoint.state) else None
     generator = build_checkpoint(checkpoint, class_label=label)
     for name, value in summary(checkpoint, generator).items():
-        print(f"{name:18} {value}")
+        print(f"{name:32} {value}")
     if output:
         save_checkpoint(output, checkpoint)
-        print(f"{'written':18} {output}: generator=file generator.path={output}")
+        print(f"{'written':32} {output}: generator=file generator.path={output}")
 
 
 def summary(checkpoint: Checkpoint, generator: StyleGAN) -> dict[str, Any]:
     """What a person wants to know of a generator before using it."""
     parameters = sum(tensor.numel() for tensor in generator.parameters())
-    facts = dict(checkpoint.facts)
+    told = {f"the file says: {_shown(key)}": _shown(value) for key, value in checkpoint.facts.items()}
     return {
+        **told,  # first and under a name of its own: a file may say anything
         "family": generator.name,
-        "format": facts.pop("format", "safetensors"),
         "resolution": f"{generator.resolution} pixels",
         "num_ws x w_dim": f"{generator.num_ws} x {generator.w_dim}",
         "z_dim": generator.z_dim,
@@ -46,6 +46,10 @@ def summary(checkpoint: Checkpoint, generator: StyleGAN) -> dict[str, Any]:
         "w_avg": f"mean {generator.w_avg.mean():+.4f}, spread {generator.w_avg.std():.4f}",
         "options": ", ".join(f"{key}={value}" for key, value in sorted(generator.options.items())),
         "generator sha256": generator.sha256,
-        **{name.replace("_", " "): value for name, value in facts.items() if name != "licence"},
-        "licence": facts.get("licence", LICENCE),
+        "licence": LICENCE,
     }
+
+
+def _shown(value: Any) -> str:
+    """Without anything that could control a terminal."""
+    return "".join(one if one.isprintable() else "?" for one in str(value)[:200])

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import pickle
+import re
 import signal
 import struct
 import subprocess
@@ -488,12 +489,16 @@ def measured_elsewhere(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def table(results: dict[str, dict[str, Any]], folder: str) -> str:
-    """Markdown."""
-    lines = ["| file | bytes | what it raised | s | MB |", "|---|--:|---|--:|--:|"]
+    """Markdown: files that are refused alike in one row."""
+    alike: dict[str, list[str]] = {}
     for key, row in results.items():
-        message = row["message"].replace(f"{folder}/", "").replace("|", "\\|").replace("\n", " ")
-        cost = f"{row['seconds']:.2f} | {row['peak'] / 1e6:.0f}"
-        lines.append(f"| {key} | {row['size']:,} | {row['raised']}: {message[:160]} | {cost} |")
+        message = row["message"].replace(f"{folder}/file.bin: ", "").replace("|", "\\|").replace("\n", " ")
+        message = re.sub(r"asks for [\w.]+", "asks for NAME", message)
+        alike.setdefault(re.sub(r"\(.*", "(...)", message)[:110], []).append(key)
+    lines = ["| files | what they raise | at most |", "|---|---|---|"]
+    for message, keys in sorted(alike.items(), key=lambda pair: -len(pair[1])):
+        seconds, peak = (max(results[key][what] for key in keys) for what in ("seconds", "peak"))
+        lines.append(f"| {', '.join(keys)} | {message} | {seconds:.1f} s, {peak / 1e6:.0f} MB |")
     return "\n".join(lines)
 
 

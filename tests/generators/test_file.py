@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from gan_inversion.checkpoints.checkpoint import Checkpoint
 from gan_inversion.checkpoints.foreign import save_checkpoint
 from gan_inversion.generators.family import StyleGAN, truncated
 from gan_inversion.generators.file import build_checkpoint, from_file
-from gan_inversion.interfaces import AlignedFace, UserError
+from gan_inversion.interfaces import UserError
 from gan_inversion.inversion.loop import Optimiser, invert
 from gan_inversion.inversion.starts import Mean
 from gan_inversion.latents import load_latents
@@ -152,7 +153,7 @@ def test_keys_of_the_option(tmp_path: Path) -> None:
         ({"domain": "cats"}, "generator.domain=cats: choose one of face, other"),
         ({"precision": "half"}, "generator.precision=half: choose one of float32, original"),
         ({"class_label": 1}, "this generator has no classes"),
-        ({"path": "nothing.pkl"}, "nothing.pkl: cannot be read"),
+        ({"path": "nothing.pkl"}, "nothing.pkl: there is no such file"),
     ],
 )
 def test_mistakes(tmp_path: Path, keys: dict[str, Any], said: str) -> None:
@@ -200,8 +201,10 @@ def test_other_things_than_faces_are_cropped(run: Callable[..., Ran], tmp_path: 
 @pytest.mark.weights
 def test_in_a_notebook(tmp_path: Path) -> None:
     path = file_of(tiny_checkpoint("stylegan2", resolution=64), tmp_path)
-    generator = gi.load_generator(str(path), domain="other")
-    face = AlignedFace(random_pixels(0), "a")
+    generator = gi.load_generator(path=str(path), domain="other")
+    Image.fromarray(random_pixels(0, 80)).save(tmp_path / "cat.png")
+    face = gi.load_face(tmp_path / "cat.png", generator=generator)
+    assert face.pixels.shape == (64, 64, 3)
     options = {"steps": 2, "previews": (), "previews_until": ()}
     (found,) = gi.invert(generator, [face], start=Mean(), on_step=lambda step: None, **options)
     assert gi.blend(generator, found, found).shape == (1, 3, 64, 64)
@@ -210,8 +213,14 @@ def test_in_a_notebook(tmp_path: Path) -> None:
 def test_converting(run: Callable[..., Ran], tmp_path: Path) -> None:
     path = file_of(tiny_checkpoint("stylegan2", c_dim=3), tmp_path)
     said = run("convert_weights", f"input={path}", "output=b.safetensors").stdout
-    for line in ("family             stylegan2", "resolution         32 pixels", "classes            3", "licence"):
-        assert line in said
+    for line in (
+        "family +stylegan2",
+        "resolution +32 pixels",
+        "classes +3",
+        "the file says: format +",
+        "licence +not in",
+    ):
+        assert re.search(line, said), line
     assert (tmp_path / "b.safetensors").read_bytes() != b""
     a, b = (from_file(str(p), class_label=0) for p in (path, tmp_path / "b.safetensors"))
     assert a.sha256 == b.sha256
@@ -220,6 +229,49 @@ def test_converting(run: Callable[..., Ran], tmp_path: Path) -> None:
     assert "must end in .safetensors" in run("convert_weights", f"input={path}", "output=b.pkl", code=1).stderr
     (tmp_path / "page.pkl").write_text("<!DOCTYPE html>")
     assert "a web page, not a checkpoint" in run("convert_weights", "input=page.pkl", code=1).stderr
+
+
+def test_equal_networks_have_equal_hashes() -> None:
+    """However their options are spelled; what changes a picture changes the hash."""
+    plain = tiny_checkpoint("stylegan2")
+    hashes = {
+        build_checkpoint(dataclasses.replace(plain, options=options)).sha256
+        for options in ({}, {"conv_clamp": None}, {"num_fp16_res": 4}, {"mapping_lr_multiplier": 0.01}, {"junk": 1})
+    }
+    assert len(hashes) == 1
+    for change in ({"conv_clamp": 256}, {"mapping_lr_multiplier": 0.02}, {"activation": "relu"}):
+        assert build_checkpoint(dataclasses.replace(plain, options=change)).sha256 not in hashes
+
+
+@pytest.mark.parametrize(
+    ("tensor", "value", "options", "said"),
+    [
+        ("mapping.fc0.weight", float("nan"), {}, "fc0.weight of this stylegan2 has numbers that are not finite"),
+        ("mapping.w_avg", torch.zeros(5), {}, "not a complete stylegan2 generator"),
+        ("synthesis.b4.conv1.weight", torch.zeros(0, 3, 3, 3), {}, "b4.conv1.weight is empty"),
+        ("synthesis.b4.conv1.weight", torch.zeros(3), {}, "not a complete stylegan2 generator"),
+        ("synthesis.b99999999.const", torch.zeros(1, 4, 4), {}, "it draws 99999999 pixels"),
+        ("synthesis.b32.torgb.weight", torch.zeros(1, 8, 1, 1), {}, "pictures of 1 colours; only 3"),
+        (None, None, {"mapping_lr_multiplier": "x"}, "not a complete stylegan2 generator"),
+        (None, None, {"conv_clamp": 10**400}, "its option conv_clamp is neither a number of ordinary size nor a word"),
+        (None, None, {"activation": [1]}, "not a complete stylegan2 generator|activation"),
+    ],
+)
+def test_what_is_no_network_is_said(tensor: str | None, value: Any, options: dict[str, Any], said: str) -> None:
+    checkpoint = tiny_checkpoint("stylegan2")
+    state = dict(checkpoint.state)
+    if tensor:
+        state[tensor] = value if isinstance(value, torch.Tensor) else torch.full_like(state[tensor], value)
+    with pytest.raises(UserError, match=said):
+        build_checkpoint(Checkpoint("stylegan2", state, options))
+
+
+def test_noise_maps_that_are_not_there(run: Callable[..., Ran], tmp_path: Path) -> None:
+    path = file_of(made("t16"), tmp_path)
+    father, mother = two_photographs(from_file(str(path)), tmp_path)
+    job = ["family", f"father={father}", f"mother={mother}", "generator=file", f"generator.path={path}", *SHORT]
+    done = run(*job, "inversion.noise_maps=true", "output_dir=out", code=1)
+    assert "this generator has no noise maps" in done.stdout + done.stderr
 
 
 def test_truncation(family: str) -> None:

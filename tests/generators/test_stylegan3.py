@@ -150,7 +150,7 @@ def test_rows_and_styles(small: StyleGAN) -> None:
         assert not torch.allclose(small.synthesis(moved), base, atol=1e-4)
     assert torch.equal(small.synthesis(torch.zeros_like(ws), styles=small.styles(ws)), base)
     assert small.style_rows.tolist() == [0] * 4 + [row for row in range(1, small.num_ws) for _ in range(12)]
-    assert tuple(small.noise_sides) == ()
+    assert tuple(small.network.noise_sides) == ()
     assert small.synthesis(ws, resolution=8).shape[-1] == 8
 
 
