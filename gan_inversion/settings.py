@@ -1,4 +1,4 @@
-"""What the scripts can be told: one schema each, checked as a whole, and what of it identifies a job."""
+"""What the scripts can be told: one schema each, checked as a whole."""
 
 from __future__ import annotations
 
@@ -341,20 +341,6 @@ def recipe(overrides: Sequence[str]) -> dict[str, Any]:
         raise UserError(f"recipes: {list(overrides)}: {str(error).splitlines()[0]}") from error
     finally:
         store.store(name="schema", node=running)
-
-
-def job_of(values: dict[str, Any]) -> dict[str, Any]:
-    """The part of a config that says what is done, not where or by whom: same job, same results.
-
-    Inputs are left out, because paths name no content: scripts add their hashes.
-    """
-    elsewhere = ("output_dir", "overwrite", "runner", "store", "father", "mother", "of_child", "parent", "manifest",
-                 "retry_failed", "verify")  # fmt: skip
-    job = {key: value for key, value in values.items() if key not in elsewhere}
-    for group, key in (("child", "directions"), ("inherit", "path")):  # scripts add the files' hashes
-        if group in job:
-            job[group] = {name: value for name, value in job[group].items() if name != key}
-    return job
 
 
 def hydra_files(config: DictConfig) -> dict[str, str]:

@@ -11,9 +11,10 @@ def main(config: DictConfig) -> None:
     from gan_inversion.estimators.identity import dlib_resnet
     from gan_inversion.evaluation import atlas
     from gan_inversion.jobs.family import facts_of
+    from gan_inversion.jobs.identity import job_of
     from gan_inversion.report.atlas_page import save_atlas
     from gan_inversion.report.run_folder import open_folder
-    from gan_inversion.settings import hydra_files, job_of, plain
+    from gan_inversion.settings import hydra_files, plain
 
     values = plain(config)
     network = dlib_resnet(config.device) if config.identity else None

@@ -9,10 +9,11 @@ from gan_inversion.commands import script
 def main(config: DictConfig) -> None:
     from gan_inversion.build import build, build_aligner, build_conception, build_task
     from gan_inversion.jobs import family
+    from gan_inversion.jobs.identity import job_of
     from gan_inversion.jobs.inversions import invert_faces
     from gan_inversion.report.progress import InversionBar, bar_of
     from gan_inversion.report.run_folder import Clock, open_folder
-    from gan_inversion.settings import hydra_files, job_of, plain
+    from gan_inversion.settings import hydra_files, plain
 
     values, clock = plain(config), Clock()
     task = build_task(values)

@@ -12,9 +12,10 @@ def main(config: DictConfig) -> None:
     from gan_inversion.build import build
     from gan_inversion.image import to_tensor
     from gan_inversion.jobs.family import facts_of
+    from gan_inversion.jobs.identity import job_of
     from gan_inversion.report import walk
     from gan_inversion.report.run_folder import open_folder, versions
-    from gan_inversion.settings import hydra_files, job_of, plain
+    from gan_inversion.settings import hydra_files, plain
 
     values = plain(config)
     walk.check(config.path, config.easing, config.size)

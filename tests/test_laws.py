@@ -6,7 +6,7 @@
 4 count in = count out: scripts/test_scripts.py::test_an_album
 5 same bits: scripts/test_scripts.py::test_twice_is_the_same_to_the_bit
 6 optimised is not held out: evaluation/test_reconstruction.py::test_status_follows_the_losses
-7 nothing is executed by being read: checkpoints/test_readers.py, test_build.py::test_only_this_package_is_built
+7 nothing is executed by being read: checkpoints/test_hostile.py, test_build.py::test_only_this_package_is_built
 8 synthetic pictures say so: test_image.py, scripts/test_scripts.py::test_a_family
 9 imports, below
 10 unknown keys: test_configs.py

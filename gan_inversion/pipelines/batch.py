@@ -18,11 +18,11 @@ from ..jobs.batch import Batch
 from ..jobs.batch_report import open_batch, write_report
 from ..jobs.batch_work import Counts, Couples, unfinished
 from ..jobs.couples import Couple
+from ..jobs.identity import job_of
 from ..jobs.manifest import read_manifest
 from ..latents import hash_of
 from ..report.progress import BatchBar
 from ..report.run_folder import versions
-from ..settings import job_of
 from ..storage import Folder
 
 log = logging.getLogger(__name__)

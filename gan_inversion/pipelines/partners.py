@@ -12,11 +12,11 @@ from ..blending.partner import partner
 from ..build import build
 from ..interfaces import Generator, Latents
 from ..jobs import family
+from ..jobs.identity import job_of
 from ..latents import draw, hash_of_latents, latents_at
 from ..report.contact_sheet import tiles_sheet
 from ..report.progress import bar_of
 from ..report.run_folder import open_folder
-from ..settings import job_of
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from typing import Any
 from ..build import build, build_aligner, build_task
 from ..jobs import album
 from ..jobs.family import save_timings
+from ..jobs.identity import job_of
 from ..jobs.inversions import invert_faces
 from ..report.progress import InversionBar
 from ..report.run_folder import Clock, open_folder
-from ..settings import job_of
 
 
 def invert_photos(values: Mapping[str, Any], files: Mapping[str, str]) -> None:

@@ -26,6 +26,7 @@ from gan_inversion.inversion.loop import Optimiser, invert
 from gan_inversion.inversion.starts import Mean
 from gan_inversion.latents import load_latents
 from gan_inversion.losses.pixel import Pixel
+from gan_inversion.report.run_folder import JOB
 from gan_inversion.spaces.w import W
 from gan_inversion.spaces.w_plus import WPlus
 from gan_inversion.spaces.z import Z
@@ -75,6 +76,7 @@ def test_a_family_of_every_family(run: Callable[..., Ran], tmp_path: Path, famil
     assert document["generator"] == family.partition("-")[0]
     losses = document["parents"]["father"]["losses"]
     assert np.isfinite(losses["total"])
+    assert str(path) not in (tmp_path / "out" / JOB).read_text()  # its hash instead: paths name no content
     again = run(*job, "output_dir=again", "blend.weight=0.3")
     assert again.stdout.count("taken from the store") == 2
 

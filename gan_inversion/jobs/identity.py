@@ -1,0 +1,40 @@
+"""What of a config says which job it is: what is done, not where or by whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ..checkpoints.catalogue import path_of, public_checkpoint, sha256_of_file
+
+
+def job_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a config that says what is done, not where or by whom: same job, same results.
+
+    Inputs are left out, because paths name no content: scripts add their hashes.
+    """
+    elsewhere = ("output_dir", "overwrite", "runner", "store", "father", "mother", "of_child", "parent", "manifest",
+                 "retry_failed", "verify")  # fmt: skip
+    job = {key: value for key, value in values.items() if key not in elsewhere}
+    for group, key in (("child", "directions"), ("inherit", "path")):  # scripts add the files' hashes
+        if group in job:
+            job[group] = {name: value for name, value in job[group].items() if name != key}
+    if path := job.get("generator", {}).get("path"):
+        rest = {name: value for name, value in job["generator"].items() if name != "path"}
+        job["generator"] = {**rest, "file_sha256": _hash_of_checkpoint(path)}
+    return job
+
+
+def _hash_of_checkpoint(path: str) -> str:
+    """Of the file that `generator.path` names, hashed once as long as it stays the same."""
+    entry = public_checkpoint(path)
+    file = path_of(entry) if entry else Path(path).expanduser()
+    stat = file.stat()
+    return _hash_of_file(file, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _hash_of_file(path: Path, size: int, changed: int) -> str:
+    return sha256_of_file(path)
