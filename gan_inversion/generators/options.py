@@ -15,8 +15,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "nonlinearity": "lrelu",
         "use_pixel_norm": False,
         "use_instance_norm": True,
-        "blur_filter": [1, 2, 1],
-        "fused_scale": "auto",
+        "blur_filter": [1, 2, 1],  # after upsampling, normalised to sum 1; one or two dimensions; None: no blur
+        "fused_scale": "auto",  # True, False or "auto": which layers upsample in the convolution
     },
     "stylegan2": {"activation": "lrelu", "conv_clamp": None},
     "stylegan3": {
@@ -46,10 +46,10 @@ def normalised(checkpoint: Checkpoint, precision: str) -> dict[str, Any]:
     return options
 
 
-def _checked(key: str, value: Any) -> Any:
-    """Numbers as floats, so that 256 and 256.0 are one."""
-    if isinstance(value, list) and len(value) <= LONGEST:
-        return [_checked(key, one) for one in value]
+def _checked(key: str, value: Any, depth: int = 0) -> Any:
+    """Whole numbers as int, so that 256 and 256.0 are one."""
+    if isinstance(value, list) and len(value) <= LONGEST and depth < 2:
+        return [_checked(key, one, depth + 1) for one in value]
     if value is None or isinstance(value, bool) or (isinstance(value, str) and len(value) <= LONGEST):
         return value
     if isinstance(value, (int, float)) and abs(value) <= LARGEST and math.isfinite(value):

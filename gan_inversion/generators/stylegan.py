@@ -17,19 +17,14 @@ from ..checkpoints.checkpoint import Checkpoint
 from ..interfaces import UserError
 from .family import StyleGAN
 from .kernels import SLOPE
+from .options import DEFAULTS as FAMILY_DEFAULTS
+from .options import MAPPING
 
 FIRST = 4  # pixels of the constant
 FUSED_FROM = 128  # pixels from which fused_scale="auto" means True
 EPSILON = 1e-8  # of both norms
 NONLINEARITIES: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "lrelu": lambda x: F.leaky_relu(x, SLOPE)}
-DEFAULTS: dict[str, Any] = {
-    "nonlinearity": "lrelu",
-    "use_pixel_norm": False,
-    "use_instance_norm": True,
-    "blur_filter": [1, 2, 1],  # after upsampling, normalised to sum 1; one or two dimensions; None: no blur
-    "fused_scale": "auto",  # True, False or "auto": which layers upsample in the convolution (see `UpConv`)
-}
-MAPPING_OPTIONS = ("mapping_activation", "mapping_lr_multiplier", "label_norm")  # read by `MappingNetwork`
+DEFAULTS = FAMILY_DEFAULTS["stylegan"]
 
 
 class Affine(nn.Module):
@@ -253,11 +248,9 @@ def _blur(taps: Sequence[Any] | None) -> Tensor | None:
 
 
 def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
-    unknown = [name for name in options if name not in DEFAULTS and name not in MAPPING_OPTIONS]
+    unknown = [name for name in options if name not in DEFAULTS and name not in MAPPING]
     if unknown:
-        raise UserError(
-            f"StyleGAN has no option {', '.join(unknown)}; it has {', '.join([*DEFAULTS, *MAPPING_OPTIONS])}."
-        )
+        raise UserError(f"StyleGAN has no option {', '.join(unknown)}; it has {', '.join([*DEFAULTS, *MAPPING])}.")
     checked = DEFAULTS | {name: value for name, value in options.items() if name in DEFAULTS}
     if checked["nonlinearity"] not in NONLINEARITIES:
         raise UserError(f"nonlinearity={checked['nonlinearity']}: one of {', '.join(NONLINEARITIES)} is needed.")
