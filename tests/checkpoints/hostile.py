@@ -223,6 +223,12 @@ def safetensors_header(header: bytes) -> bytes:
     return len(header).to_bytes(8, "little") + header
 
 
+def legacy_of_more_numbers() -> bytes:
+    """One tensor, so that where it lies in the file does not depend on addresses in memory."""
+    data, tail = writers.saved({"weight": torch.ones(4)}, legacy=True), 8 + 4 * 4  # its count, its numbers
+    return data[:-tail] + b"\xff" * 8 + data[-16:]
+
+
 def deep_json() -> bytes:
     told = json.dumps("[" * 200_000)
     return safetensors_header(b'{"__metadata__":{"gan_inversion":' + told.encode() + b"}}")
@@ -379,7 +385,6 @@ def _bombs() -> dict[str, Make]:
 
 def _files() -> dict[str, Make]:
     """Archives and files that are not what they seem."""
-    state = {"g_ema": writers.rosinality_state(writers.stylegan2_state())}
     return {
         "zip-os.system": lambda: archive(call("os.system", TOUCH)),
         "zip-bomb": lambda: archive(storage(count=25_000_000), {"0": bytes(10**8)}, method=zipfile.ZIP_DEFLATED),
@@ -396,7 +401,7 @@ def _files() -> dict[str, Make]:
         "legacy-os.system": lambda: (
             pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2) + whole(call("os.system", TOUCH))
         ),
-        "legacy-more-numbers": lambda: writers.saved(state, legacy=True)[:-400] + b"\xff" * 400,
+        "legacy-more-numbers": legacy_of_more_numbers,
         "protocol-0": lambda: b"cos\nsystem\n(S'touch " + CANARY.encode() + b"'\ntR.",
         "malicious-source": lambda: writers.nvidia_pickle(
             writers.persistent({"fc.weight": torch.ones(2)}, source=f"open({CANARY!r}, 'w')")
