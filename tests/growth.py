@@ -1,16 +1,22 @@
 """How time and memory of a batch grow with its couples, on the tiny generator.
 
-    python -m tests.growth 100 1000 10000
+    python -m tests.growth 3 100 1000 10000
 
-Each batch is a process of its own, watched from outside: seconds, peak memory, and how many couples were done when. The
-table of the report's documentation is what this prints.
+runs batches of so many couples in three rounds, after one that inverts all faces. Each batch is a process of its own,
+watched from outside: seconds, seconds of the processors, which other work moves less, peak memory, and how many couples
+were done when. What differs between the rounds is noise; a bend within twice its standard error is none. The tables of
+docs/batches.md are what this prints.
 """
 
 from __future__ import annotations
 
+import math
+import os
+import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,17 +37,18 @@ class Grown:
     drawing: float  # from the first couple to the last
     afterwards: float  # tables and report
     peak: float  # MB
-    curve: np.ndarray  # [samples, 3]: seconds, couples done, MB
+    curve: np.ndarray  # [samples, 2]: couples done, the processors' seconds
+
+    @property
+    def work(self) -> float:
+        """The processors' seconds, of the whole process until its last couple."""
+        return float(self.curve[-1, 1])
 
     @property
     def bend(self) -> float:
-        """How much the last couple takes longer than the first: the quadratic term of seconds over couples done."""
-        c, b, _ = self.polynomial(1)
-        return 2 * c * self.couples / b
-
-    def polynomial(self, column: int) -> np.ndarray:
-        x, y = (self.curve[:, 1], self.curve[:, 0]) if column == 1 else (self.curve[:, 1], self.curve[:, 2])
-        return np.polyfit(x, y, 2)
+        """How much more work the last couple is than the first, by a parabola through the curve."""
+        c, b, _ = np.polyfit(self.curve[:, 0], self.curve[:, 1], 2)
+        return float(2 * c * self.couples / b)
 
 
 def grow(folder: Path, couples: int) -> Grown:
@@ -49,21 +56,22 @@ def grow(folder: Path, couples: int) -> Grown:
     folder.mkdir()
     manifest = make_manifest(folder / "couples.csv", couples, make_photos(folder / "photos", PHOTOS))
     begin = time.perf_counter()
-    process = start(command(manifest, "out", "store"), folder)
+    process = start(command(manifest, "out", "../store"), folder)
     samples, out, peak = [], folder / "out" / "couples", 0.0
     while process.poll() is None:
         memory = megabytes(process.pid)
         peak = max(peak, memory)
         done = len(list(out.iterdir())) if out.exists() else 0
         if done:
-            samples.append((time.perf_counter() - begin, done, memory))
+            samples.append((time.perf_counter() - begin, done, processor_seconds(process.pid)))
         time.sleep(0.25 if couples < 1000 else 1.0)
     seconds = time.perf_counter() - begin
     finish(process)
     curve = np.array(samples)
-    last = curve[curve[:, 1] >= couples][0, 0] if (curve[:, 1] >= couples).any() else curve[-1, 0]
-    curve = curve[curve[:, 0] <= last]
-    return Grown(couples, seconds, last - curve[0, 0], seconds - last, peak, curve)
+    end = int((curve[:, 1] < couples).sum())  # the first sample with all of them
+    curve = curve[: end + 1]
+    last = curve[-1, 0]
+    return Grown(couples, seconds, last - curve[0, 0], seconds - last, peak, curve[:, 1:])
 
 
 def megabytes(pid: int) -> float:
@@ -73,6 +81,15 @@ def megabytes(pid: int) -> float:
     except OSError:
         return 0.0
     return next((int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith("VmRSS")), 0.0)
+
+
+def processor_seconds(pid: int) -> float:
+    """User and system time of a process with all its threads; of none, that of processes it started."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return math.nan
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def validation_seconds(folder: Path, rows: int) -> float:
@@ -88,22 +105,50 @@ def validation_seconds(folder: Path, rows: int) -> float:
     return time.perf_counter() - begin
 
 
-def main(counts: list[int]) -> None:
+def parabola(n: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
+    """y = a + b n + c n^2 by least squares, weighted by 1 / y -> b, and c with its standard error."""
+    terms = np.stack([np.ones_like(n), n, n * n], 1) / y[:, None]
+    found, residual, _, _ = np.linalg.lstsq(terms, np.ones_like(y), rcond=None)
+    variance = float(residual[0]) / (len(n) - 3) * np.linalg.inv(terms.T @ terms)[2, 2]
+    return float(found[1]), float(found[2]), float(variance**0.5)
+
+
+def spread(values: Sequence[float], form: str) -> str:
+    return f"{np.mean(values):{form}}" + (f" ± {np.std(values, ddof=1):{form.lstrip('+')}}" if len(values) > 1 else "")
+
+
+def main(rounds: int, counts: list[int]) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         print(f"validation of 100,000 rows: {validation_seconds(Path(temporary) / 'rows', 100_000):.1f} s")
-        print("| couples | seconds | a couple, ms | last against first | tables and report, s | peak, MB |")
+        grow(Path(temporary) / "faces", 2 * PHOTOS)
         grown = []
-        for count in counts:
-            one = grow(Path(temporary) / str(count), count)
-            grown.append(one)
-            each = 1000 * one.drawing / one.couples
-            print(
-                f"| {count} | {one.seconds:.1f} | {each:.1f} | {one.bend:+.1%} | {one.afterwards:.1f} | {one.peak:.0f} |",
-                flush=True,
-            )
-        n, peaks = np.array([g.couples for g in grown]), np.array([g.peak for g in grown])
-        print(f"memory: {np.polyfit(n, peaks, 1)[0] * 1024:.1f} kB a couple")
+        for number in range(rounds):
+            for count in counts:
+                folder = Path(temporary) / f"{count}-{number}"
+                grown.append(grow(folder, count))
+                shutil.rmtree(folder)
+                print(f"{count}, round {number + 1}: {grown[-1].seconds:.1f} s", file=sys.stderr, flush=True)
+    print("| couples | seconds | a couple, ms | of the processors, ms | bend | tables and report, s | peak, MB |")
+    print("|---|---|---|---|---|---|---|")
+    for count in counts:
+        of = [one for one in grown if one.couples == count]
+        cells = [
+            spread([one.seconds for one in of], ".1f"),
+            spread([1000 * one.drawing / count for one in of], ".1f"),
+            spread([1000 * one.work / count for one in of], ".1f"),
+            spread([one.bend for one in of], "+.1%"),
+            spread([one.afterwards for one in of], ".1f"),
+            spread([one.peak for one in of], ".0f"),
+        ]
+        print(f"| {count:,} | " + " | ".join(cells) + " |")
+    n, largest = np.array([float(one.couples) for one in grown]), max(counts)
+    memory = np.polyfit(n, [one.peak for one in grown], 1)[0]
+    print(f"memory: {memory * 1024:.1f} kB a couple")
+    if len(counts) > 2 and len(grown) > 3:
+        b, c, error = parabola(n, np.array([one.work for one in grown]))
+        part = [100 * value * largest / b for value in (c, error)]
+        print(f"work: {1000 * b:.1f} ms a couple; curvature {part[0]:+.1f} % ± {part[1]:.1f} % at {largest:,} couples")
 
 
 if __name__ == "__main__":
-    main([int(argument) for argument in sys.argv[1:]] or [100, 1000, 10000])
+    main(int(sys.argv[1]), [int(argument) for argument in sys.argv[2:]])
