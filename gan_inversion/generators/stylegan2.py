@@ -130,8 +130,10 @@ class Block(nn.Module):
     conv0: Layer
     conv1: Layer
 
-    def __init__(self, side: int, shapes: Shapes, w_dim: int, architecture: str, last: bool, **layer: Any) -> None:
-        """shapes: of this block's tensors. layer: what its layers are made with."""
+    def __init__(
+        self, side: int, channels: int, shapes: Shapes, w_dim: int, architecture: str, last: bool, **layer: Any
+    ) -> None:
+        """channels: of the block before. shapes: of this block's tensors. layer: what its layers are made with."""
         super().__init__()
         self.side, self.first = side, "const" in shapes
         self.float16 = False
@@ -139,19 +141,20 @@ class Block(nn.Module):
             self.const = nn.Parameter(torch.empty(shapes["const"]))
         residual = architecture == "resnet" and not self.first
         self.register_buffer("resample_filter", torch.empty(_shape(shapes, "resample_filter", side)))
+        before = channels
         for name in ("conv1",) if self.first else ("conv0", "conv1"):
-            out, inputs = _shape(shapes, f"{name}.weight", side)[:2]
+            inputs, channels = channels, _shape(shapes, f"{name}.weight", side)[0]
             taps = _shape(shapes, f"{name}.resample_filter", side)
             gain = math.sqrt(0.5) if residual and name == "conv1" else 1.0
-            setattr(self, name, Layer((out, inputs), w_dim, side, name == "conv0", taps, gain=gain, **layer))
+            setattr(self, name, Layer((channels, inputs), w_dim, side, name == "conv0", taps, gain=gain, **layer))
+        self.channels = channels  # of what it makes
         self.torgb: ToImage | None = None
         if last or architecture == "skip":
-            colours, inputs = _shape(shapes, "torgb.weight", side)[:2]
-            self.torgb = ToImage((colours, inputs), w_dim, layer["clamp"])
+            colours = _shape(shapes, "torgb.weight", side)[0]
+            self.torgb = ToImage((colours, channels), w_dim, layer["clamp"])
         self.skip: Shortcut | None = None
         if residual:
-            out, inputs = _shape(shapes, "skip.weight", side)[:2]
-            self.skip = Shortcut((out, inputs), _shape(shapes, "skip.resample_filter", side))
+            self.skip = Shortcut((channels, before), _shape(shapes, "skip.resample_filter", side))
 
     @property
     def layers(self) -> list[Layer]:
@@ -199,9 +202,11 @@ class Synthesis(nn.Module):
             raise UserError(f"architecture={architecture}: one of {', '.join(ARCHITECTURES)} is needed.")
         w_dim = _shape(shapes, f"b{sides[0]}.conv1.affine.weight")[1]
         highest = int(options.get("num_fp16_res") or 0) if precision == "original" else 0
+        channels = _shape(shapes, f"b{sides[0]}.const")[0]
         for i, side in enumerate(sides):
             inner = {name.removeprefix(f"b{side}."): s for name, s in shapes.items() if name.startswith(f"b{side}.")}
-            block = Block(side, inner, w_dim, architecture, side == sides[-1], **layer)
+            block = Block(side, channels, inner, w_dim, architecture, side == sides[-1], **layer)
+            channels = block.channels
             block.float16 = i > 0 and i >= len(sides) - highest  # the first block is always float32
             setattr(self, f"b{side}", block)
         self.sides, self.architecture = sides, architecture

@@ -354,6 +354,11 @@ def test_other_tensors_that_do_not_fit_are_named() -> None:
         build(changed(checkpoint, synthesis__b8__extra=torch.zeros(1)))
     with pytest.raises(UserError, match=r"synthesis\.b8\.conv1\.bias"):
         build(changed(checkpoint, synthesis__b8__conv1__bias=torch.zeros(5)))
+    channels = {"weight": 1, "affine__weight": 0, "affine__bias": 0}  # axis of the channels that b8.conv1 takes
+    old = {f"synthesis__b8__conv1__{name}": axis for name, axis in channels.items()}
+    halves = {name: checkpoint.state[name.replace("__", ".")].chunk(2, axis)[0] for name, axis in old.items()}
+    with pytest.raises(UserError, match=r"synthesis\.b8\.conv1\.weight"):  # all fits but what b8.conv0 makes
+        build(changed(checkpoint, **halves))
     with pytest.raises(UserError, match="only square"):
         build(changed(checkpoint, synthesis__b4__const=torch.zeros(16, 4, 6)))
     with pytest.raises(UserError, match="no blocks"):
@@ -368,7 +373,7 @@ def test_other_tensors_that_do_not_fit_are_named() -> None:
         ({"activation": "swish"}, "activation=swish"),
         ({"conv_clamp": -1}, "conv_clamp=-1"),
         ({"architecture": "unet"}, "architecture=unet"),
-        ({"architecture": "resnet"}, r"b8\.skip\.weight"),
+        ({"architecture": "resnet"}, r"b8\.skip\.resample_filter"),
     ],
 )
 def test_options_are_checked(options: dict[str, object], said: str) -> None:
