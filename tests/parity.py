@@ -3,6 +3,7 @@
     python -m tests.parity CLONE_OF_STYLEGAN2_ADA_PYTORCH
     python -m tests.parity CLONE_OF_STYLEGAN3
     python -m tests.parity CLONE_OF_ROSINALITY_STYLEGAN2_PYTORCH
+    python -m tests.parity FOLDER_THAT_TENSORFLOW_PICKLES_WROTE                (tests/tensorflow_pickles.py)
 
 Every parameter and buffer is random, noise strengths, biases and means too, but for filters and Fourier features. Per case
 the largest difference of w, and of the pictures over their range.
@@ -22,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -139,6 +141,15 @@ def rosinality(clone: Path) -> Iterator[Drawn]:
         yield (f"{kind}, {side} pixels", generator, z, w, ws), image, None
 
 
+def tensorflow(folder: Path) -> Iterator[Drawn]:
+    for path in sorted(folder.glob("*.npz")):
+        found = np.load(path)
+        generator = ours(path.with_suffix(".pkl").read_bytes(), 1 if found["classes"] else None)
+        z, w, image = (torch.from_numpy(found[name]) for name in ("z", "w", "image"))
+        pulled = truncated(generator.mapping(z), generator.w_avg, generator.num_ws, 0.7, 4)
+        yield (path.stem, generator, z, w, pulled), image, None
+
+
 STYLEGAN2 = {
     f"{architecture}, noise {noise}, clamp {clamp}": {
         "architecture": architecture,
@@ -158,7 +169,9 @@ STYLEGAN3 = {
 
 def main(clone: Path) -> None:
     torch.set_grad_enabled(False)
-    if (clone / "training" / "networks_stylegan3.py").exists():
+    if not (clone / "training").exists() and any(clone.glob("*.npz")):
+        cases = tensorflow(clone)
+    elif (clone / "training" / "networks_stylegan3.py").exists():
         cases = nvidia(imported(clone, "training.networks_stylegan3"), STYLEGAN3, old=False)
     elif (clone / "training" / "networks.py").exists():
         cases = nvidia(imported(clone, "training.networks"), STYLEGAN2, old=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+LONGEST_MESSAGE = 600  # characters
 FAMILIES = ("stylegan", "stylegan2", "stylegan3")
 
 
@@ -20,9 +21,15 @@ class Checkpoint:
     `mapping.*` and `synthesis.*`; other formats are translated into them.
     options: JSON values that the shapes of the tensors do not tell, such as "conv_clamp".
     facts: JSON values for people, such as "format" and "images_seen"; they change no picture.
+    Without "mapping.w_avg" the mean of w is that of samples.
     """
 
     family: str
     state: Mapping[str, Tensor]
     options: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def printable(text: str) -> str:
+    """What a file says, short, and without anything that could control a terminal."""
+    return "".join(one if one.isprintable() else "?" for one in text[:LONGEST_MESSAGE])

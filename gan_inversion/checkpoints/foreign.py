@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,7 +17,7 @@ from ..interfaces import UserError
 from ..storage import write_atomically
 from . import nvidia_tf, nvidia_torch, rosinality
 from .catalogue import sha256_of_file
-from .checkpoint import FAMILIES, Checkpoint
+from .checkpoint import FAMILIES, Checkpoint, printable
 from .pickle_machine import Budget
 from .plain_pickle import Record, read_pickle
 from .stored import StoredTensor, as_float32, check_total, mapped
@@ -24,6 +25,10 @@ from .torch_file import read_zip
 from .torch_legacy import MAGIC, read_legacy
 
 KIND = "generator"
+FIRST = {
+    "format": "converted_from",
+    "file_sha256": "converted_from_sha256",
+}  # facts of the file, and of what it was made of
 HEADER = 2_000_000  # bytes of a safetensors file's header
 KNOWN = (
     "Known are: pickles of NVIDIA's StyleGAN code (.pkl, TensorFlow or PyTorch), torch.save files of rosinality's StyleGAN2 "
@@ -51,13 +56,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
     found in it and the remedy, whatever is wrong with it.
     """
     try:
+        file_hash = sha256_of_file(path) if path.is_file() else ""
         checkpoint = _read(path)
         plain = json.dumps([dict(checkpoint.options), dict(checkpoint.facts)])
         options, facts = json.loads(plain)
-        facts["file_sha256"] = sha256_of_file(path)
+        facts["file_sha256"] = file_hash
     except UserError as error:
         message = str(error)
-        raise UserError(message if message.startswith(f"{path}: ") else f"{path}: {message.rstrip('.')}.") from None
+        message = message.removeprefix(f"{path}: ")
+        raise UserError(f"{path}: {printable(message).rstrip('.')}.") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}). Check the path.") from None
     except (
@@ -71,19 +78,21 @@ def read_checkpoint(path: Path) -> Checkpoint:
         ValueError,
     ) as error:
         raise UserError(
-            f"{path}: it is damaged ({type(error).__name__}: {str(error)[:100]}). Download it again."
+            f"{path}: it is damaged ({type(error).__name__}: {printable(str(error)[:100])}). Download it again."
         ) from None
     return replace(checkpoint, options=options, facts=facts)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write it as safetensors, which `read_checkpoint` reads. Equal checkpoints give equal files. Raises StorageError."""
-    header = {
-        "kind": KIND,
-        "family": checkpoint.family,
-        "options": dict(checkpoint.options),
-        "facts": dict(checkpoint.facts),
-    }
+    """Write it as safetensors, which `read_checkpoint` reads. Equal checkpoints give equal files. Raises StorageError.
+
+    What the header says of format and file is said of the file that was first converted.
+    """
+    facts = dict(checkpoint.facts)
+    for name, first in FIRST.items():
+        if first in facts:
+            facts[name] = facts.pop(first)
+    header = {"kind": KIND, "family": checkpoint.family, "options": dict(checkpoint.options), "facts": facts}
     tensors = {
         name: tensor.detach().cpu().clone().contiguous() for name, tensor in checkpoint.state.items()
     }  # none shared
@@ -127,7 +136,7 @@ def _tree(data: memoryview, head: bytes) -> Any:
     """The plain data in the file."""
     if head.startswith(b"PK"):
         return read_zip(data, Budget(len(data)))
-    if head.startswith(MAGIC):
+    if MAGIC.match(head):
         return read_legacy(data, Budget(len(data)))
     try:
         tree, _ = read_pickle(data)
@@ -146,19 +155,21 @@ def _checkpoint_of(tree: Any, size: int) -> Checkpoint:
         return nvidia_torch.to_checkpoint(tree, size)
     if rosinality.state_dict_of(tree) is not None:
         return rosinality.to_checkpoint(tree, size)
-    for found in (
-        (tree, *(tree.get(key) for key in ("G_ema", "g_ema", "state_dict", "G"))) if type(tree) is dict else ()
-    ):
-        if type(found) is dict and nvidia_torch.family_of(found) is not None:
+    parts = (tree, *(tree.get(key) for key in ("G_ema", "g_ema", "state_dict", "G"))) if type(tree) is dict else ()
+    for part, prefix in itertools.product(parts, ("", "decoder.", "module.")):
+        if type(part) is not dict:
+            continue
+        found = {k.removeprefix(prefix): v for k, v in part.items() if type(k) is str and k.startswith(prefix)}
+        if nvidia_torch.family_of(found) is not None:
             return _bare(found, size)
     raise UserError(f"it holds no StyleGAN generator, but {_described(tree)}. {KNOWN}")
 
 
-def _bare(found: Mapping[Any, Any], size: int) -> Checkpoint:
+def _bare(found: Mapping[str, Any], size: int) -> Checkpoint:
     """A state dict in NVIDIA's names: what its shapes do not tell is lost, and taken to be what is usual."""
     family = nvidia_torch.family_of(found)
     check_total(list(found.values()), size)
-    state = {name: as_float32(value) for name, value in found.items() if type(name) is str}
+    state = {name: as_float32(value) for name, value in found.items()}
     options: dict[str, Any] = {}
     if family == "stylegan2":
         options = dict(rosinality.OPTIONS)
@@ -168,7 +179,8 @@ def _bare(found: Mapping[Any, Any], size: int) -> Checkpoint:
         if any(name.endswith(".skip.weight") for name in state):
             options["architecture"] = "resnet"
         options["use_noise"] = any(name.endswith(".noise_const") for name in state)
-    facts = {"format": "state dict in NVIDIA's names", "options": "not in the file: the usual ones, without conv_clamp"}
+    clamp = ", without conv_clamp" if family == "stylegan2" else ""
+    facts = {"format": "state dict in NVIDIA's names", "options": f"not in the file: that code's defaults{clamp}"}
     return Checkpoint(str(family), state, options, facts)
 
 
@@ -207,4 +219,5 @@ def _read_safetensors(path: Path, header_size: int, size: int) -> Checkpoint:
     family, options, facts = header.get("family"), header.get("options"), header.get("facts")
     if family not in FAMILIES or not isinstance(options, dict) or not isinstance(facts, dict):
         raise UserError(f"its header names no family of generators that is known ({', '.join(FAMILIES)})")
-    return Checkpoint(family, state, options, {"format": "safetensors of this project", **facts})
+    first = {FIRST.get(str(name), str(name)): value for name, value in facts.items()}
+    return Checkpoint(family, state, options, {"format": "safetensors of this project", **first})

@@ -120,7 +120,7 @@ ONLY: dict[str, Any] = {"dtype": "float32", "normalize_latents": True, "num_chan
 # Arguments that repeat what the shapes tell, or that matter to training, truncation or layout only.
 IGNORED = (
     "resolution", "label_size", "latent_size", "dlatent_size", "mapping_layers", "mapping_fmaps", "label_fmaps",
-    "fmap_base", "fmap_decay", "fmap_min", "fmap_max", "dlatent_broadcast", "randomize_noise", "fused_modconv",
+    "fmap_base", "fmap_decay", "fmap_min", "fmap_max", "fmap_const", "dlatent_broadcast", "randomize_noise", "fused_modconv",
     "structure", "conditioning", "truncation_psi", "truncation_cutoff", "truncation_psi_val", "truncation_cutoff_val",
     "dlatent_avg_beta", "w_avg_beta", "style_mixing_prob", "is_training", "is_validation", "is_template_graph",
     "force_clean_graph", "resample_kernel", "mapping_func", "synthesis_func",
@@ -178,7 +178,7 @@ LAYER: dict[str, tuple[str, Change | None]] = {  # of {layer} above; None: the k
 
 def translated(name: str, last: int) -> tuple[str, Change] | None:
     """Our name of a variable and what becomes of it; None if it is unknown. last: side of the picture."""
-    noise = re.fullmatch(r"synthesis/noise(\d+)", name)
+    noise = re.fullmatch(r"synthesis/noise(\d\d?)", name)
     if noise:
         i = int(noise[1])
         return f"synthesis.b{4 << (i + 1) // 2}.conv{i % 2 ^ 1}.noise_const", lambda x: x[0, 0]
@@ -205,9 +205,16 @@ def stylegan2(arguments: Mapping[str, Any], variables: Mapping[str, np.ndarray])
         if arguments.get(name, only) != only:
             raise UserError(f"a changed StyleGAN2: {name} is {arguments[name]}, and can only be {only} here")
     options = {ours: arguments.get(name, default) for name, (ours, default) in OPTIONS.items()}
+    variables = dict(variables)
+    growing = [name for name in ("lod", "synthesis/lod") if np.any(variables.pop(name, 0))]
+    if growing:
+        raise UserError(f"this StyleGAN2 was still growing: its {growing[0]} is not 0. Take a later snapshot")
     sides = sorted({int(match[1]) for name in variables if (match := re.match(r"synthesis/(\d+)x\d+/", name))})
-    if "synthesis/ToRGB_lod0/weight" in variables:
+    if (
+        "synthesis/ToRGB_lod0/weight" in variables
+    ):  # configurations B to D, which grew: what they grew through draws nothing
         options["architecture"] = "orig"
+        variables = {n: v for n, v in variables.items() if not re.match(r"synthesis/ToRGB_lod[1-9]\d?/", n)}
     if "mapping/LabelConcat/weight" in variables:  # StyleGAN2 before ADA
         options["label_norm"] = "both"
     state, left = {}, []
@@ -222,7 +229,8 @@ def stylegan2(arguments: Mapping[str, Any], variables: Mapping[str, np.ndarray])
             raise UserError(f"no StyleGAN2: its variable {name} has the shape {list(value.shape)}") from None
     if left:
         raise UserError(f"no StyleGAN2, or a changed one: its variables {', '.join(left)[:300]} are unknown")
-    fir = as_float32(_filter(arguments.get("resample_kernel") or [1, 3, 3, 1]))
+    taps = arguments.get("resample_kernel", [1, 3, 3, 1])
+    fir = as_float32(_filter([1, 1] if taps is None else taps))
     for name in list(state):
         block, _, layer = name.rpartition(".weight")[0].rpartition(".")
         if layer in ("conv0", "conv1", "skip"):

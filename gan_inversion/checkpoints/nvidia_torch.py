@@ -10,7 +10,7 @@ from typing import Any
 from ..interfaces import UserError
 from .checkpoint import Checkpoint
 from .plain_pickle import Record
-from .stored import StoredTensor, as_float32, check_total
+from .stored import TENSORS, StoredTensor, as_float32, check_total
 
 MODULES, DEPTH, ENTRIES, NAME = 3_000, 16, 300_000, 100  # of one network; the largest has a tenth
 _TRAINING_ONLY = re.compile(r"num_batches_tracked$")
@@ -75,7 +75,7 @@ def flattened(network: Record) -> TorchModule:
     entries = 0  # hostile files refer to one large part many times
     while waiting:
         path, module, depth = waiting.pop()
-        if depth > DEPTH or len(attributes) > MODULES:
+        if depth > DEPTH or len(attributes) > MODULES or len(tensors) > TENSORS:
             raise UserError("its modules are nested deeper, or are more, than those of any network")
         if not isinstance(module, Record):
             raise UserError(f"its module {path or 'network'} is a {type(module).__name__}")

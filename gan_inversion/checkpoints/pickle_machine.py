@@ -17,6 +17,7 @@ from ..interfaces import UserError
 WORK = 1_000_000  # units, each about 30 bytes of memory and a microsecond; the largest checkpoints need a fifth
 TEXT = 4_000_000  # bytes of UTF-8, which may take four times as much memory
 LINE = 256  # bytes of a name
+LONG_KEY = 1000  # characters: two that are equal, but not the same, would be compared whole each time
 LONG_BYTES = 256  # from here on, bytes are a view of the file
 KEY_LIMIT = 1 << 60  # Python hashes larger integers modulo a prime: keys that all collide could be made of them
 
@@ -178,6 +179,8 @@ class Machine:
     def name(self, module: Any, name: Any) -> None:
         if type(module) is not str or type(name) is not str:
             raise UserError("it is damaged: a name that is no text")
+        if max(len(module), len(name)) > LINE:
+            raise UserError("it mentions a name that is longer than any")
         self.push(self.find(module, name))
 
     def call(self, target: Any, args: Any) -> None:
@@ -219,6 +222,9 @@ class Machine:
 
 def checked_key(key: Any) -> Any:
     """Keys whose hashes cost nothing and cannot be made to collide: others, such as nested tuples, could take hours."""
-    if key is None or type(key) in (str, bytes, bool) or (type(key) is int and -KEY_LIMIT < key < KEY_LIMIT):
+    short = type(key) in (str, bytes) and len(key) <= LONG_KEY
+    if key is None or short or type(key) is bool or (type(key) is int and -KEY_LIMIT < key < KEY_LIMIT):
         return key
-    raise UserError(f"a key of a dict or set in it is a {type(key).__name__}; text and whole numbers are read only")
+    raise UserError(
+        f"a key of a dict or set in it is a {type(key).__name__}; short text and whole numbers are read only"
+    )

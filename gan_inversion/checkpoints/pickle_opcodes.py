@@ -52,6 +52,12 @@ def _integer(machine: Machine) -> None:
     machine.push({"00": False, "01": True}[text] if text in ("00", "01") else _decimal(text))
 
 
+def _unicode(machine: Machine) -> None:
+    text = machine.line()
+    machine.budget.charge_text(len(text.encode()))
+    machine.push(text)
+
+
 def _decimal(text: str) -> int:
     if not re.fullmatch(r"[+-]?\d+L?", text):
         raise UserError("it is damaged: a number that is none")
@@ -108,7 +114,7 @@ _TABLE: dict[bytes, tuple[int, Callable[[Machine], Any]]] = {
     pickle.LONG4: (6, lambda m: _long(m, m.number("<i"))),
     pickle.FLOAT: (2, lambda m: m.push(float(m.line(DIGITS)))),
     pickle.BINFLOAT: (2, lambda m: m.push(m.number(">d"))),
-    pickle.UNICODE: (3, lambda m: m.push(m.line())),
+    pickle.UNICODE: (3, _unicode),
     pickle.BINUNICODE: (3, lambda m: m.push(m.string(m.number("<I")))),
     pickle.SHORT_BINUNICODE: (3, lambda m: m.push(m.string(m.number("<B")))),
     pickle.BINUNICODE8: (3, lambda m: m.push(m.string(m.number("<Q")))),

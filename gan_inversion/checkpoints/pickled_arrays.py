@@ -64,8 +64,14 @@ def reconstruct(machine: Machine, args: Args) -> _ArrayShell:
 
 
 def from_buffer(machine: Machine, args: Args) -> np.ndarray:
-    data, dtype, shape, order = args
-    return _numbers(data, dtype, shape, order == "F")
+    """NumPy's `_frombuffer`; order "K": the axes of what lies in the data in C's order are then permuted."""
+    data, dtype, shape, order, *axes = args
+    array = _numbers(data, dtype, shape, order == "F")
+    if order == "K" and axes and axes[0] is not None:
+        if type(axes[0]) is not tuple or sorted(axes[0]) != list(range(array.ndim)):
+            raise UserError("it holds a NumPy array of an impossible order of axes")
+        array = array.transpose(axes[0])
+    return array
 
 
 def scalar(machine: Machine, args: Args) -> Any:

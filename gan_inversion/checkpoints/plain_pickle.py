@@ -116,7 +116,7 @@ def _no_bytes(machine: Machine, args: Args) -> bytes:
 def _path(machine: Machine, args: Args) -> str:
     if not all(type(part) is str for part in args):
         raise UserError("it holds a path that is no text")
-    machine.budget.charge_text(sum(map(len, args)))
+    machine.budget.charge_text(sum(map(len, args)) + len(args))
     return "/".join(args)
 
 

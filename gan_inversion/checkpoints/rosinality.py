@@ -130,7 +130,9 @@ def to_checkpoint(tree: Mapping[str, Any], file_size: int) -> Checkpoint:
             raise UserError(f"no StyleGAN2: its tensor {name} has another shape than its name calls for") from None
     facts: dict[str, Any] = {"format": kind, "network": "Generator"}
     _complete(state, facts)
-    state["mapping.w_avg"] = _mean_w(tree, state, facts)
+    mean = _mean_w(tree, state, facts)
+    if mean is not None:
+        state["mapping.w_avg"] = mean
     return Checkpoint("stylegan2", state, dict(OPTIONS), facts)
 
 
@@ -153,8 +155,8 @@ def _complete(state: dict[str, Tensor], facts: dict[str, Any]) -> None:
             facts["noise"] = "the file has no noise maps: they are zero"
 
 
-def _mean_w(tree: Mapping[str, Any], state: Mapping[str, Tensor], facts: dict[str, Any]) -> Tensor:
-    """latent_avg, [D], [1, D] or a row for each layer; zeros if there is none, to be computed from samples."""
+def _mean_w(tree: Mapping[str, Any], state: Mapping[str, Tensor], facts: dict[str, Any]) -> Tensor | None:
+    """latent_avg, [D], [1, D] or a row for each layer."""
     first = state.get("mapping.fc0.weight")
     if first is None or first.ndim != 2:
         raise UserError("no complete StyleGAN2: it has no mapping network (style.1.weight)")
@@ -162,8 +164,8 @@ def _mean_w(tree: Mapping[str, Any], state: Mapping[str, Tensor], facts: dict[st
     inner = tree.get("state_dict")
     value = tree.get("latent_avg", inner.get("latent_avg") if type(inner) is dict else None)
     if value is None:
-        facts["w_avg"] = "missing: zeros, to be computed from samples"
-        return torch.zeros(width)
+        facts["w_avg"] = "not in the file: computed from samples"
+        return None
     check_total([value], 4 * width * 64)
     rows = as_float32(value)
     if rows.shape[-1:] != (width,):

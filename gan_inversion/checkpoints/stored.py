@@ -18,6 +18,7 @@ from ..interfaces import UserError
 DIMENSIONS = 8
 PIECE = 1 << 14  # numbers copied at a time: little enough that malloc takes the same memory again
 HELD = 1 << 18  # numbers copied until the file's pages are released
+TENSORS = 5_000  # of one checkpoint; the largest have a few hundred
 NUMBERS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)  # of parameters and buffers that are read
 KINDS = {
     "Float": torch.float32,
@@ -132,7 +133,9 @@ def as_float32(value: Any) -> Tensor:
             raise UserError(f"it holds an array of {value.dtype}, where real numbers belong")
         return torch.from_numpy(np.array(value, np.float32, order="C"))
     if isinstance(value, Tensor):
-        return value.detach().float().contiguous().clone()
+        if value.dtype not in NUMBERS:
+            raise UserError(f"it holds a tensor of {value.dtype}, where real numbers belong")
+        return value.detach().to(torch.float32, copy=True).contiguous()
     raise UserError(f"it holds a {type(value).__name__}, where a tensor belongs")
 
 
@@ -148,5 +151,7 @@ def check_total(values: list[Any], file_size: int) -> None:
 
     Raises UserError.
     """
+    if len(values) > TENSORS:
+        raise UserError(f"it has {len(values):,} tensors, far more than any generator")
     if 4 * sum(map(elements_of, values)) > 2 * file_size + 16_000_000:
         raise UserError("its tensors overlap: together they are many times as large as the file")

@@ -15,7 +15,7 @@ from .plain_pickle import read_pickle
 from .stored import Storage
 from .torch_legacy import storage_of
 
-MEMBERS = 20_000
+MEMBERS, LONGEST_NAME = 20_000, 1_000
 _END, _END64, _LOCATOR64 = struct.Struct("<4s4H2LH"), struct.Struct("<4sQ2H2L4Q"), struct.Struct("<4sLQL")
 _ENTRY, _LOCAL = struct.Struct("<4s6H3L5H2L"), struct.Struct("<4s5H3L2H")
 _COMMENT = 65_535  # the longest that may follow the end record
@@ -79,6 +79,8 @@ def read_members(data: memoryview) -> dict[str, Member]:
         head = _ENTRY.unpack_from(data, position)
         name_size, extra_size, comment_size = head[10:13]
         fields = position + _ENTRY.size
+        if name_size > LONGEST_NAME:
+            raise UserError(f"it is a zip archive with names of up to {name_size} bytes, as torch never writes")
         name = str(data[fields : fields + name_size], "utf-8")
         extra = data[fields + name_size : fields + name_size + extra_size]
         packed, whole, offset = _sizes(head[8], head[9], head[16], extra)
@@ -132,7 +134,7 @@ def _sizes(packed: int, whole: int, offset: int, extra: memoryview) -> tuple[int
 
 def _check_member(name: str, members: dict[str, Member], flags: int, method: int, packed: int, whole: int) -> None:
     parts = name.split("/")
-    if not re.fullmatch(r"[^\\\0:]+", name) or ".." in parts or "" in parts[:-1]:
+    if not re.fullmatch(r"(?![A-Za-z]:)[^\\\0]+", name) or ".." in parts or "" in parts[:-1]:
         raise UserError(f"it is a zip archive with a path that leaves it ({name[:100]!r})")
     if name in members:
         raise UserError(f"it is a zip archive that holds {name[:100]} twice")

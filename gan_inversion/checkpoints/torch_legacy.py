@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
 
 from ..interfaces import UserError
-from .pickle_machine import Budget, Machine
+from .pickle_machine import Budget, Machine, checked_key
 from .pickle_opcodes import run
 from .plain_pickle import find
 from .stored import Storage
 
-MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-PROTOCOL = 1001
+# The pickle of 0x1950A86A20F9469CFC6C, in any protocol from 2 on; since 4, with a frame around it.
+MAGIC = re.compile(rb"\x80[\x02-\x05](?:\x95.{8})?\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19\.", re.DOTALL)
+PROTOCOL, LONGEST_KEY = 1001, 100
 
 
 def read_legacy(data: memoryview, budget: Budget, depth: int = 0) -> Any:
     """The object, its tensors as `StoredTensor`. Raises UserError saying why the file is refused or damaged."""
-    if bytes(data[: len(MAGIC)]) != MAGIC:
+    magic = MAGIC.match(bytes(data[:64]))
+    if magic is None:
         raise UserError("it holds something else than torch's own format of storages")
     storages: dict[str, Storage] = {}
 
@@ -29,7 +32,7 @@ def read_legacy(data: memoryview, budget: Budget, depth: int = 0) -> Any:
             raise UserError("it is damaged: a storage is declared twice, differently")
         return storage
 
-    position, values = len(MAGIC), []
+    position, values = magic.end(), []
     for load in (None, None, persistent_load, None):  # protocol, machine, the object, names of the storages
         machine = Machine(data, find, budget, load, position, depth)
         values.append(run(machine))
@@ -37,7 +40,7 @@ def read_legacy(data: memoryview, budget: Budget, depth: int = 0) -> Any:
     protocol, system, found, keys = values
     if protocol != PROTOCOL or not isinstance(system, dict) or system.get("little_endian") is not True:
         raise UserError("it is damaged, or was written on a machine with another byte order")
-    if type(keys) is not list or not all(type(key) is str for key in keys) or sorted(keys) != sorted(storages):
+    if type(keys) is not list or len(keys) != len(storages) or not storages.keys() == {*map(checked_key, keys)}:
         raise UserError("it is damaged: its storages are not those that its tensors use")
     for key in keys:
         storage = storages[key]
@@ -54,7 +57,13 @@ def storage_of(saved_id: Any, view: bool = False) -> tuple[str, torch.dtype, int
     if type(saved_id) is not tuple or len(saved_id) != 5 + view or saved_id[0] != "storage":
         raise UserError("it refers to something outside the pickle that is no storage")
     _, dtype, key, _, count = saved_id[:5]
-    if not isinstance(dtype, torch.dtype) or type(key) is not str or type(count) is not int or count < 0:
+    if (
+        not isinstance(dtype, torch.dtype)
+        or type(key) is not str
+        or len(key) > LONGEST_KEY
+        or type(count) is not int
+        or count < 0
+    ):
         raise UserError("it refers to a damaged storage")
     if view and saved_id[5] is not None:
         raise UserError("it holds views of storages, as torch before 0.4 wrote them")

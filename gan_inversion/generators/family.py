@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.checkpoint import Checkpoint, printable
 from ..image import area_resize
 from ..interfaces import UserError, WStatistics
 from .frozen import freeze, sha256_of
@@ -52,8 +52,10 @@ class StyleGAN(nn.Module):
         state = dict(checkpoint.state)
         shapes = {name.removeprefix("mapping."): t.shape for name, t in state.items() if name.startswith("mapping.")}
         self.name, self.options, self.domain = checkpoint.family, dict(checkpoint.options), domain
-        self.licence = str(checkpoint.facts.get("licence", "unknown: that of the file's authors"))
+        self.licence = printable(str(checkpoint.facts.get("licence", "unknown: that of the file's authors")))
         self.mapping_network = MappingNetwork(shapes, checkpoint.options)
+        self._tracked = "mapping.w_avg" in state
+        state.setdefault("mapping.w_avg", torch.zeros(self.mapping_network.w_dim))
         self.network = network
         names = {"mapping": "mapping_network", "synthesis": "network"}
         try:
@@ -92,8 +94,8 @@ class StyleGAN(nn.Module):
 
     @property
     def w_avg(self) -> Tensor:
-        """[D]: mean of w as training tracked it, the centre of truncation."""
-        return self.mapping_network.w_avg
+        """[D]: mean of w as training tracked it, or, where a checkpoint lacks it, of samples: the centre of truncation."""
+        return self.mapping_network.w_avg if self._tracked else self.statistics().mean.to(self.device)
 
     def noise_maps(self) -> list[Tensor]:
         """Its own noise, [1, 1, H, W] a layer, of unit variance; empty where the family has none."""

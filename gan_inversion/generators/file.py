@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from ..checkpoints.catalogue import bring, public_checkpoint
-from ..checkpoints.checkpoint import FAMILIES, Checkpoint
+from ..checkpoints.checkpoint import FAMILIES, Checkpoint, printable
 from ..checkpoints.foreign import read_checkpoint
 from ..interfaces import UserError
 from .family import StyleGAN
@@ -39,9 +39,12 @@ def from_file(
         raise UserError(f"generator.domain={domain}: choose one of {', '.join(DOMAINS)}.")
     if precision not in PRECISIONS:
         raise UserError(f"generator.precision={precision}: choose one of {', '.join(PRECISIONS)}.")
-    generator = build_checkpoint(
-        read_checkpoint(bring(entry) if entry else Path(path).expanduser()), device, class_label, domain, precision
-    )
+    file = bring(entry) if entry else Path(path).expanduser()
+    checkpoint = read_checkpoint(file)
+    try:
+        generator = build_checkpoint(checkpoint, device, class_label, domain, precision)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from None
     if entry:
         found = {"family": generator.name, "resolution": generator.resolution, "num_ws": generator.num_ws}
         wrong = [f"{key} {found[key]}, not {value}" for key, value in entry.expects.items() if found[key] != value]
@@ -62,13 +65,15 @@ def build_checkpoint(
 ) -> StyleGAN:
     """A generator of the checkpoint's family. Raises UserError if its tensors do not make one."""
     assert checkpoint.family in FAMILIES  # of our own making, never of a file's
-    _check_tensors(checkpoint)
     family = import_module(f".{checkpoint.family}", __package__)
-    checkpoint = replace(checkpoint, options=normalised(checkpoint, precision))
     try:
+        _check_tensors(checkpoint)
+        checkpoint = replace(checkpoint, options=normalised(checkpoint, precision))
         generator: StyleGAN = family.build(checkpoint, device, class_label, domain, precision)
+    except UserError as error:
+        raise UserError(printable(str(error))) from None
     except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
-        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        reason = printable(f"{type(error).__name__}: {str(error)[:200]}")
         raise UserError(f"not a complete {checkpoint.family} generator, or a changed one ({reason}).") from None
     return generator
 
@@ -84,5 +89,5 @@ def _check_tensors(checkpoint: Checkpoint) -> None:
             )
         if (found := re.match(r"synthesis\.b(\d+)\.", name)) and int(found[1][:9]) > LARGEST_SIDE:
             raise UserError(f"no {checkpoint.family} generator: it draws {found[1][:20]} pixels.")
-        if name.endswith(".torgb.weight") and len(tensor) != COLOURS:
-            raise UserError(f"{name} makes pictures of {len(tensor)} colours; only {COLOURS} can be drawn.")
+        if name.endswith(".torgb.weight") and tensor.shape[:1] != (COLOURS,):
+            raise UserError(f"{name[:100]} {list(tensor.shape)} does not make pictures of {COLOURS} colours.")

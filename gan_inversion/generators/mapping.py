@@ -46,13 +46,12 @@ class MappingNetwork(nn.Module):
     def __init__(self, shapes: Mapping[str, torch.Size], options: Mapping[str, Any]) -> None:
         """shapes: of the tensors, without the prefix `mapping.`. Raises UserError if they are no mapping network's."""
         super().__init__()
-        for name in ("fc0.weight", "w_avg"):
-            if name not in shapes:
-                raise UserError(f"no StyleGAN: its mapping network has no tensor {name}.")
+        if "fc0.weight" not in shapes:
+            raise UserError("no StyleGAN: its mapping network has no tensor fc0.weight.")
         for name, shape in shapes.items():  # wrong lengths along these dimensions show when tensors are loaded
             if len(shape) != (2 if name.endswith(".weight") else 1):
                 raise UserError(f"no StyleGAN: mapping.{name} has the shape {list(shape)}.")
-        first, self.w_dim = shapes["fc0.weight"][1], shapes["w_avg"][0]
+        first, self.w_dim = shapes["fc0.weight"][1], 0
         embedded, self.c_dim = shapes.get("embed.weight", (0, 0))
         self.z_dim = first - embedded
         self.label_norm = options.get("label_norm", "each")
@@ -62,8 +61,8 @@ class MappingNetwork(nn.Module):
         for i in range(self.depth):
             if f"fc{i}.weight" not in shapes:
                 raise UserError(f"no StyleGAN: its mapping network has {self.depth} layers, but no fc{i}.weight.")
-            outputs, inputs = shapes[f"fc{i}.weight"]
-            setattr(self, f"fc{i}", FullyConnected(inputs, outputs, multiplier=multiplier))
+            self.w_dim, inputs = shapes[f"fc{i}.weight"]
+            setattr(self, f"fc{i}", FullyConnected(inputs, self.w_dim, multiplier=multiplier))
         activation = options.get("mapping_activation", "lrelu")
         if activation not in ACTIVATIONS:
             raise UserError(f"mapping_activation={activation}: one of {', '.join(ACTIVATIONS)} is needed.")

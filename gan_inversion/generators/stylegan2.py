@@ -140,11 +140,11 @@ class Block(nn.Module):
         if self.first:
             self.const = nn.Parameter(torch.empty(shapes["const"]))
         residual = architecture == "resnet" and not self.first
-        self.register_buffer("resample_filter", torch.empty(_shape(shapes, "resample_filter", side)))
+        self.register_buffer("resample_filter", torch.empty(_filter_shape(shapes, "resample_filter", side)))
         before = channels
         for name in ("conv1",) if self.first else ("conv0", "conv1"):
             inputs, channels = channels, _shape(shapes, f"{name}.weight", side)[0]
-            taps = _shape(shapes, f"{name}.resample_filter", side)
+            taps = _filter_shape(shapes, f"{name}.resample_filter", side)
             gain = math.sqrt(0.5) if residual and name == "conv1" else 1.0
             setattr(self, name, Layer((channels, inputs), w_dim, side, name == "conv0", taps, gain=gain, **layer))
         self.channels = channels  # of what it makes
@@ -154,7 +154,7 @@ class Block(nn.Module):
             self.torgb = ToImage((colours, channels), w_dim, layer["clamp"])
         self.skip: Shortcut | None = None
         if residual:
-            self.skip = Shortcut((channels, before), _shape(shapes, "skip.resample_filter", side))
+            self.skip = Shortcut((channels, before), _filter_shape(shapes, "skip.resample_filter", side))
 
     @property
     def layers(self) -> list[Layer]:
@@ -267,6 +267,13 @@ def _shape(shapes: Shapes, name: str, side: int | None = None) -> torch.Size:
         full = name if side is None else f"b{side}.{name}"
         raise UserError(f"not a complete stylegan2 generator: it has no tensor synthesis.{full}.")
     return shapes[name]
+
+
+def _filter_shape(shapes: Shapes, name: str, side: int) -> torch.Size:
+    shape = _shape(shapes, name, side)
+    if len(shape) not in (1, 2) or not 1 <= max(shape) <= 64:
+        raise UserError(f"not a stylegan2 generator: synthesis.b{side}.{name} {list(shape)} is no filter.")
+    return shape
 
 
 def _sides(shapes: Shapes) -> list[int]:

@@ -27,6 +27,7 @@ from .filtered_lrelu import design_lowpass, filtered_lrelu, filtered_lrelu_plain
 from .mapping import FullyConnected
 
 PRECISIONS = ("float32", "original")
+MOST_TAPS, MOST_UPSAMPLING = 64, 8  # the published networks have 6 and 2
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,15 @@ class Settings:
     conv_clamp: float | None = 256.0  # of what leaves the leaky ReLU
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not isinstance(value, (int, float)) and not (name == "conv_clamp" and value is None):
-                raise TypeError(f"{name}={value!r} is not a number")
+        kinds = {"int": (int,), "float": (int, float), "float | None": (int, float, type(None)), "bool": (bool,)}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if type(value) not in kinds[str(field.type)] or (value is not None and value < 0):
+                raise TypeError(f"{field.name}={str(value)[:60]} is no number of its kind")
         if not 0 <= self.num_critical < self.num_layers:
             raise ValueError(f"num_critical={self.num_critical} of {self.num_layers} layers")
+        if not (1 <= self.filter_size <= MOST_TAPS and 1 <= self.lrelu_upsampling <= MOST_UPSAMPLING):
+            raise ValueError(f"filter_size={self.filter_size}, lrelu_upsampling={self.lrelu_upsampling}")
 
     @property
     def _progress(self) -> np.ndarray:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.catalogue import bring, public_checkpoint
+from ..checkpoints.checkpoint import Checkpoint, printable
 from ..checkpoints.foreign import read_checkpoint, save_checkpoint
 from ..generators.family import StyleGAN
 from ..generators.file import build_checkpoint
@@ -21,7 +23,10 @@ def convert(source: str, target: str | None, overwrite: bool) -> None:
         raise UserError(f"output={target}: the name must end in .safetensors.")
     if output and output.exists() and not overwrite:
         raise UserError(f"output={target} exists. Choose another name, or overwrite=true.")
-    checkpoint = read_checkpoint(Path(source).expanduser())
+    entry = public_checkpoint(source)
+    checkpoint = read_checkpoint(bring(entry) if entry else Path(source).expanduser())
+    if entry:
+        checkpoint = replace(checkpoint, facts={**checkpoint.facts, "licence": entry.licence})
     label = 0 if any(name.startswith("mapping.embed.") for name in checkpoint.state) else None
     generator = build_checkpoint(checkpoint, class_label=label)
     for name, value in summary(checkpoint, generator).items():
@@ -34,7 +39,8 @@ def convert(source: str, target: str | None, overwrite: bool) -> None:
 def summary(checkpoint: Checkpoint, generator: StyleGAN) -> dict[str, Any]:
     """What a person wants to know of a generator before using it."""
     parameters = sum(tensor.numel() for tensor in generator.parameters())
-    told = {f"the file says: {_shown(key)}": _shown(value) for key, value in checkpoint.facts.items()}
+    told = {f"the file says: {printable(key)}": printable(str(value)) for key, value in checkpoint.facts.items()}
+    network = generator.network
     return {
         **told,  # first and under a name of its own: a file may say anything
         "family": generator.name,
@@ -42,14 +48,11 @@ def summary(checkpoint: Checkpoint, generator: StyleGAN) -> dict[str, Any]:
         "num_ws x w_dim": f"{generator.num_ws} x {generator.w_dim}",
         "z_dim": generator.z_dim,
         "classes": generator.c_dim or "none",
+        **({"architecture": network.architecture} if hasattr(network, "architecture") else {}),
+        "pictures seen in training": checkpoint.facts.get("images_seen", "not in the file"),
         "parameters": f"{parameters:,}",
         "w_avg": f"mean {generator.w_avg.mean():+.4f}, spread {generator.w_avg.std():.4f}",
         "options": ", ".join(f"{key}={value}" for key, value in sorted(generator.options.items())),
         "generator sha256": generator.sha256,
-        "licence": LICENCE,
+        "licence": generator.licence if "licence" in checkpoint.facts else LICENCE,
     }
-
-
-def _shown(value: Any) -> str:
-    """Without anything that could control a terminal."""
-    return "".join(one if one.isprintable() else "?" for one in str(value)[:200])

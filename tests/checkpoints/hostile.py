@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save as save_safetensors
 
-from gan_inversion.checkpoints.foreign import read_checkpoint
+from gan_inversion.generators.file import from_file
 from gan_inversion.interfaces import UserError
 from tests.checkpoints import writers
 
@@ -229,6 +230,78 @@ def legacy_of_more_numbers() -> bytes:
     return data[:-tail] + b"\xff" * 8 + data[-16:]
 
 
+def legacy_of_long_keys() -> bytes:
+    """Comparing two keys that differ at their ends takes as long as they are, and they can be named a million times."""
+    long = "a" * 1_900_000
+    keys = b"(" + text(long + "b") + b"q\x00" + text(long + "c") + b"q\x01" + b"h\x00h\x01" * 20_000 + b"l"
+    start = pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2)
+    return start + pickle.dumps({"little_endian": True}, 2) + whole(b"N") + whole(keys)
+
+
+def equal_long_keys() -> bytes:
+    long = text("a" * 1_900_000)
+    return whole(long + b"q\x00" + long + b"q\x01" + b"}(" + b"h\x00N" + b"h\x01N" * 100_000 + b"u")
+
+
+def long_global_names() -> bytes:
+    names = text("torch.nn.modules." + "a" * 1_900_000) + b"q\x00" + text("A" * 1_900_000) + b"q\x01"
+    return whole(b"(" + names + b"h\x00h\x01\x93" * 150 + b"t")
+
+
+def paths_of_nothing() -> bytes:
+    """20,000 empty parts make a path of 19,999 strokes, 10,000 times."""
+    parts = text("") + b"q\x00" + b"(" + b"h\x00" * 20_000 + b"t" + b"q\x01"
+    return whole(parts + name("pathlib.PosixPath") + b"q\x02" + b"](" + b"h\x02h\x01R" * 10_000 + b"e")
+
+
+def shared_modules() -> bytes:
+    """One module of 95 tensors in 2,900 places."""
+    one = torch.ones(1)
+
+    def module(parameters: dict[str, Any], modules: dict[str, Any]) -> Any:
+        made = writers.persistent({})
+        made.meta["state"] = {"_parameters": parameters, "_buffers": {}, "_modules": modules}
+        return made
+
+    shared = module({f"{i:02d}" + "p" * 95: one for i in range(95)}, {})
+    blocks = {"b4": module({"const": one}, {})} | {f"{i:04d}" + "m" * 94: shared for i in range(2_900)}
+    first = module({}, {"fc0": module({"weight": one}, {})})
+    return writers.nvidia_pickle(module({}, {"mapping": first, "synthesis": module({}, blocks)}))
+
+
+def many_names() -> bytes:
+    """One tensor under 200,000 names."""
+    one = tensor(storage(count=1), 0, numbers(1), numbers(1)) + b"q\x000"
+    names = b"".join(text(known) + b"h\x00" for known in ("mapping.fc0.weight", "synthesis.b4.const"))
+    return archive(
+        one + b"}(" + names + b"".join(b"\x8c\x06%06dh\x00" % i for i in range(200_000)) + b"u", {"0": bytes(4)}
+    )
+
+
+def long_member_names() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for i in range(600):
+            file.writestr(f"{i}\U0001f600" + "a" * 65_000 + "/x", b"")
+    return buffer.getvalue()
+
+
+def disc_filtered() -> dict[str, torch.Tensor]:
+    """A StyleGAN3-R whose filters would be designed anew: two axes, and no size that is told."""
+    sizes = {"affine.weight": (4, writers.W), "affine.bias": (4,), "bias": (4,), "magnitude_ema": ()}
+    state = writers.stylegan3_state() | {"synthesis.L0_36_4.down_filter": torch.ones(12, 12)}
+    return state | {f"synthesis.L0_36_4.{name}": torch.ones(shape) for name, shape in sizes.items()}
+
+
+def changed_state(name: str, value: torch.Tensor) -> bytes:
+    return writers.nvidia_pickle(writers.persistent(writers.stylegan2_state() | {name: value}))
+
+
+def converted(state: dict[str, torch.Tensor], family: str, **options: Any) -> bytes:
+    told = json.dumps({"kind": "generator", "family": family, "options": options, "facts": {}})
+    return save_safetensors(state, {"gan_inversion": told})
+
+
 def deep_json() -> bytes:
     told = json.dumps("[" * 200_000)
     return safetensors_header(b'{"__metadata__":{"gan_inversion":' + told.encode() + b"}}")
@@ -415,6 +488,28 @@ def _files() -> dict[str, Make]:
             for form in ("zip", "legacy", "nvidia")
             for part in (0.01, 0.3, 0.9, 0.999)
         },
+        "names-of-megabytes": long_global_names,
+        "keys-of-megabytes": equal_long_keys,
+        "legacy-keys-of-megabytes": legacy_of_long_keys,
+        "paths-of-nothing": paths_of_nothing,
+        "lines-of-text": lambda: whole(b"(" + (b"V\xf0\x9f\x98\x80" + b"a" * 250 + b"\n") * 20_000 + b"t"),
+        "modules-shared": shared_modules,
+        "names-of-one-tensor": many_names,
+        "zip-long-names": long_member_names,
+        "tf-noise-of-gigabytes": lambda: writers.tf_pickle(
+            writers.tf_variables(writers.stylegan2_state())
+            | {"synthesis/noise4000000001": torch.ones(1, 1, 4, 4).numpy()},
+            {},
+        ),
+        "colours-of-no-shape": lambda: changed_state("synthesis.b4.torgb.weight", torch.ones(())),
+        "filter-of-no-shape": lambda: changed_state("synthesis.b8.conv0.resample_filter", torch.ones(())),
+        "filter-of-three-axes": lambda: changed_state("synthesis.b8.resample_filter", torch.ones(4, 4, 1)),
+        "safetensors-of-bytes": lambda: converted({"mapping.fc0.weight": torch.ones(10**7).byte()}, "stylegan2"),
+        "safetensors-filter": lambda: converted(disc_filtered(), "stylegan3", num_critical=0, filter_size=15_000),
+        "safetensors-taps": lambda: converted(disc_filtered(), "stylegan3", num_critical=0, lrelu_upsampling=10**8),
+        "safetensors-negative": lambda: converted(disc_filtered(), "stylegan3", num_critical=0, lrelu_upsampling=-1),
+        "safetensors-true": lambda: converted(disc_filtered(), "stylegan3", num_critical=0, first_cutoff=True),
+        "escapes": lambda: b"c\x1b]0;title\x07\x1b[2Jx\ny\n",
         "zeros": lambda: bytes(1_000_000),
         "zlib": lambda: zlib.compress(bytes(1000)),
     }
@@ -443,7 +538,7 @@ def _attempt(path: Path) -> dict[str, Any]:
     forget_peak()
     before, start = memory("VmHWM"), time.process_time()
     try:
-        read_checkpoint(path)
+        from_file(str(path))
         kind, message = "nothing", "read"
     except UserError as error:
         kind, message = "UserError", str(error)
@@ -474,7 +569,7 @@ def measure(folder: Path) -> dict[str, dict[str, Any]]:
     os.chdir(folder)
     warm = folder / "warm"
     warm.write_bytes(writers.saved({"g_ema": writers.rosinality_state(writers.stylegan2_state())}))
-    read_checkpoint(warm)  # so that code is in memory that every file needs
+    from_file(str(warm))  # so that code is in memory that every file needs
     results = {}
     for key, make in hostile_files().items():
         path = folder / "file.bin"

@@ -24,6 +24,7 @@ def test_hostile_files(name: str, results: dict[str, dict[str, Any]]) -> None:
     assert found["raised"] == "UserError", found
     assert "file.bin: " in found["message"]
     assert len(found["message"]) < 700
+    assert found["message"].isprintable()
     assert not found["canary"]
     assert found["seconds"] < 5
     assert found["peak"] < 2 * found["size"] + 64e6

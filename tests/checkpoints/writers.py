@@ -181,7 +181,7 @@ def tf_network(variables: Mapping[str, Any], arguments: Mapping[str, Any], funct
 
 def tf_variables(state: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
     """Tensors of a StyleGAN2 in NVIDIA's PyTorch names -> what TensorFlow stored for the same network."""
-    found = {"dlatent_avg": state["mapping.w_avg"].numpy()}
+    found = {"dlatent_avg": state["mapping.w_avg"].numpy(), "lod": np.zeros((), np.float32)}
     for i in range(LAYERS):
         found[f"mapping/Dense{i}/weight"] = state[f"mapping.fc{i}.weight"].numpy().T
         found[f"mapping/Dense{i}/bias"] = state[f"mapping.fc{i}.bias"].numpy()

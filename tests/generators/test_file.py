@@ -18,7 +18,7 @@ import gan_inversion as gi
 from gan_inversion.build import build
 from gan_inversion.checkpoints import catalogue
 from gan_inversion.checkpoints.checkpoint import Checkpoint
-from gan_inversion.checkpoints.foreign import save_checkpoint
+from gan_inversion.checkpoints.foreign import read_checkpoint, save_checkpoint
 from gan_inversion.generators.family import StyleGAN, truncated
 from gan_inversion.generators.file import build_checkpoint, from_file
 from gan_inversion.interfaces import UserError
@@ -221,16 +221,40 @@ def test_converting(run: Callable[..., Ran], tmp_path: Path) -> None:
         "classes +3",
         "the file says: format +",
         "licence +not in",
+        "architecture +skip",
+        "pictures seen in training +not in the file",
     ):
         assert re.search(line, said), line
     assert (tmp_path / "b.safetensors").read_bytes() != b""
     a, b = (from_file(str(p), class_label=0) for p in (path, tmp_path / "b.safetensors"))
     assert a.sha256 == b.sha256
+    first, again = (read_checkpoint(tmp_path / name).facts for name in (path.name, "b.safetensors"))
+    assert (again["converted_from"], again["converted_from_sha256"]) == (first["format"], first["file_sha256"])
+    run("convert_weights", "input=b.safetensors", "output=c.safetensors")
+    assert (tmp_path / "c.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
     assert "exists" in run("convert_weights", f"input={path}", "output=b.safetensors", code=1).stderr
     run("convert_weights", f"input={path}", "output=b.safetensors", "overwrite=true")
     assert "must end in .safetensors" in run("convert_weights", f"input={path}", "output=b.pkl", code=1).stderr
     (tmp_path / "page.pkl").write_text("<!DOCTYPE html>")
     assert "a web page, not a checkpoint" in run("convert_weights", "input=page.pkl", code=1).stderr
+
+
+def test_a_catalogue_entry_is_converted_with_its_licence(run: Callable[..., Ran], tmp_path: Path) -> None:
+    missing = run("convert_weights", "input=stylegan2_ffhq_config_f", code=1).stderr
+    assert "put it" in missing and "non-commercial" in missing
+    checkpoint = dataclasses.replace(tiny_checkpoint("stylegan2"), facts={"licence": "CC0 \x1b[2J"})
+    save_checkpoint(tmp_path / "free.safetensors", checkpoint)
+    said = run("convert_weights", "input=free.safetensors").stdout
+    assert re.search(r"\nlicence +CC0 \?\[2J\n", said), said
+
+
+def test_the_mean_of_w_that_a_file_lacks_is_that_of_samples() -> None:
+    checkpoint = tiny_checkpoint("stylegan2")
+    lean = {name: tensor for name, tensor in checkpoint.state.items() if name != "mapping.w_avg"}
+    generator = build_checkpoint(dataclasses.replace(checkpoint, state=lean))
+    assert generator.w_avg.abs().max() > 0
+    assert torch.equal(generator.w_avg, generator.statistics().mean)
+    assert generator.sha256 == build_checkpoint(dataclasses.replace(checkpoint, state=lean)).sha256
 
 
 def test_equal_networks_have_equal_hashes() -> None:
@@ -253,7 +277,7 @@ def test_equal_networks_have_equal_hashes() -> None:
         ("synthesis.b4.conv1.weight", torch.zeros(0, 3, 3, 3), {}, "b4.conv1.weight is empty"),
         ("synthesis.b4.conv1.weight", torch.zeros(3), {}, "not a complete stylegan2 generator"),
         ("synthesis.b99999999.const", torch.zeros(1, 4, 4), {}, "it draws 99999999 pixels"),
-        ("synthesis.b32.torgb.weight", torch.zeros(1, 8, 1, 1), {}, "pictures of 1 colours; only 3"),
+        ("synthesis.b32.torgb.weight", torch.zeros(1, 8, 1, 1), {}, "does not make pictures of 3 colours"),
         (None, None, {"mapping_lr_multiplier": "x"}, "not a complete stylegan2 generator"),
         (None, None, {"conv_clamp": 10**400}, "its option conv_clamp is neither a number of ordinary size nor a word"),
         (None, None, {"activation": [1]}, "not a complete stylegan2 generator|activation"),

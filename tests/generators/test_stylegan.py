@@ -175,7 +175,7 @@ def test_heads_of_smaller_sides_may_be_absent(small: StyleGAN) -> None:
 @pytest.mark.parametrize(
     "name",
     ["synthesis.b4.const", "synthesis.b16.conv1.weight", "synthesis.b8.conv0.bias", "synthesis.b8.conv1.noise_const",
-     "synthesis.b4.conv0.affine.weight", "synthesis.b32.torgb.weight", "mapping.fc0.weight", "mapping.w_avg"],
+     "synthesis.b4.conv0.affine.weight", "synthesis.b32.torgb.weight", "mapping.fc0.weight"],
 )  # fmt: skip
 def test_missing_and_misshapen_tensors_are_named(name: str) -> None:
     checkpoint = tiny_checkpoint("stylegan")

@@ -335,7 +335,6 @@ def changed(checkpoint: Checkpoint, remove: str = "", **add: Tensor) -> Checkpoi
         "synthesis.b8.conv1.noise_const",
         "synthesis.b8.resample_filter",
         "synthesis.b8",
-        "mapping.w_avg",
         "mapping.fc0.bias",
     ],
 )
