@@ -74,8 +74,12 @@ def _prepared(main: Callable[[DictConfig], None], name: str) -> Callable[[DictCo
         try:
             checked(config, name)
             main(config)
+            sys.stdout.flush()
         except UserError as error:  # here already: Hydra would print its own lines around it
             _fail(str(error), 1)
+        except BrokenPipeError:  # `| head` has read enough; what is left would be written when Python ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)  # as of a program that SIGPIPE ended
 
     return run
 

@@ -16,7 +16,10 @@ def main(config: DictConfig) -> None:
             origin = entry.carrier or entry.page or "part of this project"
             print(f"{entry.name:22} {state:8} {origin}" + (" (optional)" if entry.optional else ""))
             print(f"{'':22} {entry.source}\n{'':22} licence: {entry.licence}")
-            print(f"{'':22} file:    {path_of(entry)}" if entry.page else f"{'':22} sha256:  {entry.sha256}")
+            structure = ", ".join(f"{key} {value}" for key, value in entry.expects.items())
+            print(
+                f"{'':22} file:    {path_of(entry)} ({structure})" if entry.page else f"{'':22} sha256:  {entry.sha256}"
+            )
         return
     new = fetch(list(config.only), print)
     print(f"weights ready in {fetched_dir()}" + ("" if new else " (nothing to do)"))

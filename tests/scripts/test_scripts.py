@@ -237,7 +237,16 @@ def test_fetch_weights_lists_licences(run: Run) -> None:
     done = run("fetch_weights", "list=true")
     assert "mobile_stylegan_ffhq" in done.stdout
     assert "NVIDIA Source Code License" in done.stdout
+    assert "stylegan2-ffhq-config-f.pkl (family stylegan2, resolution 1024, num_ws 18)" in done.stdout
     assert "no weights called nothing" in run("fetch_weights", "only=[nothing]", code=1).stderr
+
+
+def test_output_that_nobody_reads_to_its_end() -> None:
+    command = [sys.executable, str(ROOT / "scripts" / "fetch_weights.py"), "list=true"]
+    listing = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert listing.stdout is not None and listing.stderr is not None
+    listing.stdout.close()
+    assert (listing.stderr.read(), listing.wait()) == (b"", 141)
 
 
 def test_multirun_gives_each_job_its_folder(run: Run, couple: tuple[Path, Path], tmp_path: Path) -> None:
