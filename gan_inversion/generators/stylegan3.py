@@ -129,7 +129,7 @@ def deduced(shapes: Mapping[str, torch.Size], options: Mapping[str, Any]) -> tup
             settings = replace(settings, margin_size=(sizes[0] - int(settings.rates[0])) // 2)
         computed = settings.sizes, settings.channels if {"channel_base", "channel_max"} <= set(given) else channels
     except (TypeError, ValueError, ArithmeticError) as error:
-        raise UserError(f"options {given} make no stylegan3 generator: {error}") from None
+        raise UserError(f"its options make no stylegan3 generator: {error}") from None
     for what, ours, theirs in zip(("sizes", "channels"), computed, (sizes, channels), strict=True):
         if ours != theirs:
             raise UserError(f"options {given} make a stylegan3 of {what} {ours}, but the file's are {theirs}.")
