@@ -14,14 +14,18 @@ import hydra
 import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .interfaces import UserError
 from .settings import CONFIGS, SCHEMAS, checked
 from .spelling import suggestion
+
+FAILED: list[int] = []  # exit codes of a sweep's jobs
 
 
 def script(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
@@ -43,6 +47,8 @@ def script(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], N
                 _fail(readable(error, name), 2)
             except KeyboardInterrupt:
                 _fail("interrupted", 130)
+            if FAILED:
+                sys.exit(max(FAILED))
 
         return command
 
@@ -76,12 +82,21 @@ def _prepared(main: Callable[[DictConfig], None], name: str) -> Callable[[DictCo
             main(config)
             sys.stdout.flush()
         except UserError as error:  # here already: Hydra would print its own lines around it
-            _fail(str(error), 1)
+            if not _in_a_sweep():
+                _fail(str(error), 1)
+            print(f"error: {error}", file=sys.stderr)
+            FAILED.append(1)
         except BrokenPipeError:  # `| head` has read enough; what is left would be written when Python ends
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)  # as of a program that SIGPIPE ended
 
     return run
+
+
+def _in_a_sweep() -> bool:
+    """Whether other jobs follow in this process, which one job's failure must not keep from being done."""
+    hydra_config = HydraConfig.get()
+    return hydra_config.mode == RunMode.MULTIRUN and hydra_config.launcher._target_.endswith("BasicLauncher")
 
 
 def _fail(message: str, code: int) -> None:

@@ -8,7 +8,7 @@ import json
 import os
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from .storage import write_atomically
 WORKING_MEGAPIXELS = 16.0  # larger photographs are reduced while decoding: FFHQ crops are 1 megapixel
 MAX_MEGAPIXELS = 400.0  # of a JPEG, which decodes at reduced size; other formats must be decoded whole
 MAX_MEGAPIXELS_UNREDUCIBLE = 120.0
+BAND = 256  # rows that are converted at a time
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # IPTC's term for it
 
 SYNTHETIC = {"DigitalSourceType": DIGITAL_SOURCE_TYPE, "synthetic": True}
@@ -121,17 +122,33 @@ def _decode(image: Image.Image, path: Path) -> tuple[np.ndarray, float]:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    """In bands where a pixel takes many bytes on its way: large pictures must not take gigabytes."""
     if image.mode.startswith(("I", "F")):  # 16- and 32-bit grey: Pillow's own conversion clips instead of scaling
-        values = np.asarray(image).astype(np.float64)
-        top = 65535.0 if image.mode.startswith("I") else max(1.0, float(np.nanmax(values)))
-        values = np.nan_to_num(values) / top * 255.0
-        return Image.fromarray(values.clip(0, 255).round().astype(np.uint8)).convert("RGB")
+        top = 65535.0 if image.mode.startswith("I") else max(1.0, float(np.nanmax(np.asarray(image))))
+
+        def scaled(band: Image.Image) -> Image.Image:
+            values = np.nan_to_num(np.asarray(band).astype(np.float64)) / top * 255.0
+            return Image.fromarray(values.clip(0, 255).round().astype(np.uint8)).convert("RGB")
+
+        return _in_bands(image, scaled)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+
+        def on_white(band: Image.Image) -> Image.Image:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                layer = band.convert("RGBA")
+            return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+
+        return _in_bands(image, on_white)
     return image.convert("RGB")
+
+
+def _in_bands(image: Image.Image, change: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """`change` of each band of rows, put together."""
+    whole = Image.new("RGB", image.size)
+    for top in range(0, image.height, BAND):
+        whole.paste(change(image.crop((0, top, image.width, min(top + BAND, image.height)))), (0, top))
+    return whole
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import uuid
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     Raises StorageError when the folder cannot be written or the disk is full.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")  # processes of two machines may have one number
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(part, "wb") as file:

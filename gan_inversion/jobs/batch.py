@@ -25,7 +25,7 @@ from .batch_folder import Family, save_couple
 from .couples import Couple
 from .family import decode
 from .inversions import Inverted, Task
-from .store import INVERSIONS, Record, Store, face_key
+from .store import FACES, INVERSIONS, Record, Store, face_key
 from .work import Job, is_out_of_memory
 
 log = logging.getLogger(__name__)
@@ -140,6 +140,8 @@ class Batch(Job):
         if face is None:
             face = self.aligner()(photo, item.name, item.face, None)
             self.store.put_face(key, face, photo)
+        else:
+            self.store.link(photo.sha256, FACES, key)  # a note may have been pruned while the entry was made
         return _Face(item, key, face)
 
     def _invert(self, faces: Sequence[_Face], on_step: OnStep) -> list[_Face]:
@@ -173,14 +175,14 @@ class Batch(Job):
         photos = {role: read_photo(done.item) for role, done in zip(ROLES, item.faces, strict=True)}
         faces, records, lost = [], [], []
         for role, done in zip(ROLES, item.faces, strict=True):
+            changed = face_key(photos[role], self.aligner(), done.item.face) != done.face_key  # since its inversion
             face = self.store.get_face(done.face_key, role, photos[role])
             record = self.store.get(done.inversion_key)
-            if face is None or record is None:
+            if changed or face is None or record is None:
                 lost.append(done)
             else:
-                asked = {name: record.metrics[name] for name in self.task.metrics}
                 faces.append(face)
-                records.append(replace(record, metrics=asked))
+                records.append(record)
         if lost:
             return CoupleDone(item.couple, tuple(lost))
         return _Couple(item, photos, faces, records, {"read": time.perf_counter() - begin})
@@ -191,14 +193,26 @@ class Batch(Job):
     def _draw(self, one: _Couple) -> _Couple:
         generator, begin = self.task.make_inverter().generator, time.perf_counter()
         conception, job = self.conceive(one.item.couple)
-        father, mother = (record.inversion for record in one.records)
+        records = [self._measured(face, record) for face, record in zip(one.faces, one.records, strict=True)]
+        father, mother = (record.inversion for record in records)
         children = conception(father, mother, generator, lambda numbers: numbers)
+        for name, child in children.items():
+            if not bool(child.latents.ws.isfinite().all()):
+                raise UserError(
+                    f"{one.item.name}: {name} has latents that are not finite. Look at this row's settings."
+                )
         blended = time.perf_counter()
         parents = {"father": father.latents, "mother": mother.latents}
         pictures = decode({**parents, **{name: child.latents for name, child in children.items()}}, generator)
         job |= {f"{role}_sha256": photo.sha256 for role, photo in one.photos.items()} | conception.files
         seconds = {**one.seconds, "blend": blended - begin, "decode": time.perf_counter() - blended}
-        return replace(one, children=children, pictures=pictures, settings=job, seconds=seconds)
+        return replace(one, records=records, children=children, pictures=pictures, settings=job, seconds=seconds)
+
+    def _measured(self, face: AlignedFace, record: Record) -> Record:
+        """With the metrics that were asked for, and no others: another run may have kept others in the store."""
+        missing = [name for name in self.task.metrics if name not in record.metrics]
+        more = evaluate(face, record.inversion, self.task.make_inverter().generator, missing) if missing else {}
+        return replace(record, metrics={name: {**record.metrics, **more}[name] for name in self.task.metrics})
 
     def _save(self, one: _Couple) -> CoupleDone:
         couple, done = one.item.couple, one.item.faces

@@ -21,6 +21,7 @@ import numpy as np
 
 from ..blending.conception import Child
 from ..image import Photo
+from ..interfaces import StorageError
 from ..inversion.inverter import Inverter
 from ..latents import hash_of, to_json
 from ..report.batch_page import thumbnail
@@ -78,15 +79,10 @@ def save_failure(output: Folder, couple: Couple, identity: str, reason: str) -> 
 def clear(output: Folder, name: str) -> None:
     """Remove what an earlier attempt at this couple left: its marker first, so that it is never half there and done."""
     place, thumbs = output / COUPLES / name, output / THUMBS / name
-    marker = read_json(place, DONE)
     place.remove(DONE)
-    place.remove(FAILED)
-    for folder, files in ((place, [*marker.get("files", {}), TIMINGS]), (thumbs, marker.get("thumbs", {}))):
-        for file in files if marker else ():
+    for folder in (place, thumbs):
+        for file in folder.names():
             folder.remove(file)
-        if folder.local is not None:
-            for part in folder.local.glob(".*.part"):  # of a process that was killed
-                part.unlink(missing_ok=True)
 
 
 def is_whole(output: Folder, couple: Couple, marker: Mapping[str, Any], verify: bool) -> bool:
@@ -94,6 +90,8 @@ def is_whole(output: Folder, couple: Couple, marker: Mapping[str, Any], verify: 
 
     Sizes are looked at on this machine only: what an object store has taken it does not shorten.
     """
+    if not all(isinstance(marker.get(part), dict) for part in ("files", "thumbs")) or "rows" not in marker:
+        return False
     for folder, files in ((COUPLES, marker["files"]), (THUMBS, marker["thumbs"])):
         place = output / folder / couple.id
         for name, (size, checksum) in files.items():
@@ -167,8 +165,19 @@ def facts_of_marker(output: Folder, names: Sequence[str]) -> dict[str, dict[str,
             with contextlib.suppress(ValueError, KeyError):
                 value = json.loads(data[f"{name}/{kind}"])
                 if isinstance(value, dict):
-                    found.setdefault(name, {**value, "status": "done" if kind == DONE else "failed"})
+                    written = _written(output / COUPLES, f"{name}/{kind}")
+                    found.setdefault(
+                        name, {**value, "status": "done" if kind == DONE else "failed", "written": written}
+                    )
     return found
+
+
+def _written(folder: Folder, name: str) -> float | None:
+    """When, on this machine; far storages would be asked once more for each couple."""
+    try:
+        return (folder.local / name).stat().st_mtime if folder.local is not None else None
+    except OSError:
+        return None
 
 
 def read_json(folder: Folder, name: str) -> dict[str, Any]:
@@ -186,11 +195,16 @@ def _staged(place: Folder) -> Iterator[Path]:
     if place.local is not None:
         yield place.local
         return
-    with tempfile.TemporaryDirectory() as temporary:
-        root = Path(temporary)
-        yield root
-        for path in sorted(root.iterdir()):
-            place.write(path.name, path.read_bytes())
+    try:
+        with tempfile.TemporaryDirectory() as temporary:
+            root = Path(temporary)
+            yield root
+            for path in sorted(root.iterdir()):
+                place.write(path.name, path.read_bytes())
+    except OSError as error:  # it is nobody's photograph's fault
+        raise StorageError(
+            f"{tempfile.gettempdir()}: cannot be written ({error.strerror}). Free some space."
+        ) from error
 
 
 def _cell(value: Any) -> Any:

@@ -44,12 +44,13 @@ def write_report(
     """Write the tables and the page, and last batch.json; returns the counts as the markers have them."""
     rows, timings = list[dict[str, Any]](), list[dict[str, Any]]()
     states = {"done": 0, "failed": 0, "not done": 0}
-    rest = iter(manifest.couples)
+    rest = enumerate(manifest.couples)
     while chunk := list(islice(rest, CHUNK)):
-        markers = facts_of_marker(output, [couple.id for couple in chunk])
-        clocks = (output / COUPLES).read_many(f"{couple.id}/{TIMINGS}" for couple in chunk)
-        for couple in chunk:
-            marker = markers.get(couple.id, {"status": "not done"})
+        markers = facts_of_marker(output, [couple.id for _, couple in chunk])
+        clocks = (output / COUPLES).read_many(f"{couple.id}/{TIMINGS}" for _, couple in chunk)
+        for place, couple in chunk:
+            known = markers.get(couple.id) if counts.settled[place] else None  # others are of another job, or damaged
+            marker = known or {"status": "not done"}
             states[marker["status"]] += 1
             if marker["status"] == "done":
                 rows += marker["rows"]

@@ -6,7 +6,7 @@ import json
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -16,6 +16,8 @@ from ..storage import Folder
 from .batch import ROLES, CoupleDone, CoupleItem, FaceDone, FaceItem
 from .batch_folder import facts_of_marker, is_whole, save_failure
 from .couples import Couple, Manifest
+from .identity import files_of, hash_of_file
+from .manifest_photos import Photos
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,10 @@ class Counts:
     before: int = 0  # of done and failed: by earlier runs
     inverted: int = 0
     found: int = 0  # faces that the store had
+    settled: bytearray = field(default_factory=bytearray)  # a 1 for each couple, by place, whose marker is of this job
+
+    def __post_init__(self) -> None:
+        self.settled = bytearray(self.total)
 
 
 @dataclass(frozen=True)
@@ -43,35 +49,47 @@ class Todo:
 
     couple: Couple
     identity: str
+    place: int  # in the manifest
+    sizes: tuple[int | None, ...]  # bytes of its photographs
 
 
-def identity_of(couple: Couple, job: str, sizes: Sequence[int | None]) -> str:
-    """Hash of all that a couple's folder depends on. Photographs by name and size: they are read only when needed."""
-    parts = [job, couple.id, couple.father, couple.mother, couple.settings, couple.notes, sizes]
+def identity_of(couple: Couple, job: str, sizes: Sequence[int | None], files: Sequence[str] = ()) -> str:
+    """Hash of all that a couple's folder depends on. Photographs by name and size: they are read only when needed.
+
+    files: hashes of the files that its settings name.
+    """
+    parts = [job, couple.id, couple.father, couple.mother, couple.settings, couple.notes, sizes, files]
     return hash_of(json.dumps(parts, sort_keys=True).encode())
 
 
 def unfinished(
     manifest: Manifest, output: Folder, job: str, counts: Counts, retry_failed: bool, verify: bool
 ) -> Iterator[Todo]:
-    """Couples to do, in order; the others are counted. Markers are read a chunk ahead."""
-    rest = iter(manifest.couples)
+    """Couples to do, in order; the others are counted. Markers are read a chunk ahead.
+
+    A photograph that was written after the marker, or any with `verify`, is compared with the marker by its hash.
+    """
+    rest = enumerate(manifest.couples)
+    photos = Photos(manifest)
     while chunk := list(islice(rest, CHUNK)):
-        markers = facts_of_marker(output, [couple.id for couple in chunk])
-        for couple in chunk:
-            sizes = [folder.size(name) for folder, name in map(manifest.photo, (couple.father, couple.mother))]
-            identity = identity_of(couple, job, sizes)
+        markers = facts_of_marker(output, [couple.id for _, couple in chunk])
+        photos.look([path for _, couple in chunk for path in (couple.father, couple.mother)])
+        for place, couple in chunk:
+            sizes = photos.size(couple.father), photos.size(couple.mother)
+            identity = identity_of(couple, job, sizes, [hash_of_file(path) for path in files_of(couple.settings)])
             marker = markers.get(couple.id, {})
-            if marker.get("couple") == identity:
+            if marker.get("couple") == identity and not photos.replaced(couple, marker, verify):
                 if marker["status"] == "done" and is_whole(output, couple, marker, verify):
                     counts.done += 1
                     counts.before += 1
+                    counts.settled[place] = 1
                     continue
                 if marker["status"] == "failed" and not retry_failed:
                     counts.failed += 1
                     counts.before += 1
+                    counts.settled[place] = 1
                     continue
-            yield Todo(couple, identity)
+            yield Todo(couple, identity, place, sizes)
 
 
 class Couples:
@@ -89,6 +107,8 @@ class Couples:
         self._waiting: dict[FaceItem, list[_Waiting]] = {}
         self._ready: deque[_Waiting] = deque()
         self._open = 0
+        self._sizes: dict[FaceItem, int | None] = {}  # of faces that are wanted or under way
+        self._inverting: set[FaceItem] = set()
 
     def take(self, most: int) -> Sequence[tuple[int, Any]]:
         """A couple whose faces are done, else faces."""
@@ -97,15 +117,29 @@ class Couples:
             if todo is None:
                 break
             self._open += 1
-            self._look(_Waiting(todo, self._items(todo.couple)))
+            items = self._items(todo.couple)
+            self._sizes |= {item: size for item, size in zip(items, todo.sizes, strict=True) if item not in self._faces}
+            self._look(_Waiting(todo, items))
         if self.stopped_by is not None:
             return []
         if self._ready:
             one = self._ready.popleft()
             father, mother = (one.found[item] for item in one.items)
             return [self._give(one, CoupleItem(one.todo.couple, (father, mother), one.todo.identity))]
-        count = min(most, len(self._wanted))
-        return [self._give(None, self._wanted.popleft()) for _ in range(count)]
+        return [self._give(None, item) for item in self._next_faces(most)]
+
+    def _next_faces(self, most: int) -> list[FaceItem]:
+        """Wanted faces, but for those of a photograph that is under way under another name: the store will have them."""
+        chosen: list[FaceItem] = []
+        for item in list(islice(self._wanted, OPEN)):
+            if len(chosen) == most:
+                break
+            twins = [one for one in self._inverting if one.face == item.face and self._sizes[one] == self._sizes[item]]
+            if not twins or not {_content(one) for one in twins} & {_content(item)}:
+                chosen.append(item)
+                self._inverting.add(item)
+                self._wanted.remove(item)
+        return chosen
 
     def keep(self, number: int, result: Any) -> None:
         one, item = self._under_way.pop(number)
@@ -120,6 +154,7 @@ class Couples:
             self._again(one, result.lost)
         else:
             self.counts.done += 1
+            self.counts.settled[one.todo.place] = 1
             self._open -= 1
         self.on_change()
 
@@ -152,6 +187,8 @@ class Couples:
 
     def _keep_face(self, item: FaceItem, result: Any) -> None:
         waiting = self._waiting.pop(item, [])
+        self._inverting.discard(item)
+        self._sizes.pop(item, None)
         if isinstance(result, FaceDone) and not result.finished:
             return  # interrupted: its couples are not done, and nobody asks for more
         self._faces[item] = result
@@ -179,6 +216,8 @@ class Couples:
         if one.losses > LOSSES:
             self._fail(one, UserError(f"{one.todo.couple.id}: the store does not keep its faces. Check its disk."))
             return
+        for item, size in zip(one.items, one.todo.sizes, strict=True):
+            self._sizes.setdefault(item, size)
         for done in lost:
             self._faces.pop(done.item, None)
         self._look(one)
@@ -190,6 +229,7 @@ class Couples:
         self.on_change()
         try:
             save_failure(self.output, one.todo.couple, one.todo.identity, str(error))
+            self.counts.settled[one.todo.place] = 1
         except StorageError as full:
             self.stopped_by = full
 
@@ -197,6 +237,14 @@ class Couples:
         self._number += 1
         self._under_way[self._number] = one, item
         return self._number, item
+
+
+def _content(item: FaceItem) -> str:
+    """What tells equal photographs, whatever they are called; of one that cannot be read, its own name."""
+    try:
+        return hash_of(item.folder.read(item.file))
+    except (FileNotFoundError, StorageError):
+        return item.name
 
 
 class _Waiting:

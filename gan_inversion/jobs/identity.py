@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ..checkpoints.catalogue import path_of, public_checkpoint, sha256_of_file
+
+FILES = (("child", "directions"), ("inherit", "path"))  # settings that name a file, or an entry of the catalogue
 
 
 def job_of(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -18,13 +20,29 @@ def job_of(values: Mapping[str, Any]) -> dict[str, Any]:
     elsewhere = ("output_dir", "overwrite", "runner", "store", "father", "mother", "of_child", "parent", "manifest",
                  "retry_failed", "verify")  # fmt: skip
     job = {key: value for key, value in values.items() if key not in elsewhere}
-    for group, key in (("child", "directions"), ("inherit", "path")):  # scripts add the files' hashes
+    for group, key in FILES:  # scripts add the files' hashes
         if group in job:
             job[group] = {name: value for name, value in job[group].items() if name != key}
+    if path := (job.get("start") or {}).get("path"):  # latents, or an encoder
+        job["start"] = {**job["start"], "path": hash_of_file(path)}
     if path := job.get("generator", {}).get("path"):
         rest = {name: value for name, value in job["generator"].items() if name != "path"}
         job["generator"] = {**rest, "file_sha256": _hash_of_checkpoint(path)}
     return job
+
+
+def files_of(settings: Iterable[tuple[str, Any]]) -> list[str]:
+    """Paths that a row's settings name."""
+    return [str(value) for key, value in settings if tuple(key.split(".", 1)) in FILES and value is not None]
+
+
+def hash_of_file(path: str) -> str:
+    """Of a file, hashed once as long as it stays the same; of what is none, such as an entry of the catalogue, its name."""
+    try:
+        stat = Path(path).expanduser().stat()
+    except OSError:
+        return path
+    return _hash_of_file(Path(path).expanduser(), stat.st_size, stat.st_mtime_ns)
 
 
 def _hash_of_checkpoint(path: str) -> str:
@@ -35,6 +53,6 @@ def _hash_of_checkpoint(path: str) -> str:
     return _hash_of_file(file, stat.st_size, stat.st_mtime_ns)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=100)
 def _hash_of_file(path: Path, size: int, changed: int) -> str:
     return sha256_of_file(path)

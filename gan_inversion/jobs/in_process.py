@@ -23,7 +23,7 @@ class InProcess:
         self.job, self.work, self.on_step = job, work, on_step
         self.stop = threading.Event()
         self.ready: deque[tuple[list[int], list[Any], list[Future[Any]]]] = deque()  # numbers, items, prepared
-        self.written: deque[tuple[int, Future[Any]]] = deque()
+        self.written: deque[tuple[int, Any, Future[Any]]] = deque()  # number, item, finished
         self.batch = batch or job.together
 
     def run(self) -> None:
@@ -44,7 +44,7 @@ class InProcess:
                         self.stop.set()
                 elif not self.written:
                     break
-                while self.written and (self.written[0][1].done() or len(self.written) > self.batch or not self.ready):
+                while self.written and (self.written[0][2].done() or len(self.written) > self.batch or not self.ready):
                     self._keep(*self.written.popleft())
         if dropped:
             raise KeyboardInterrupt
@@ -53,10 +53,7 @@ class InProcess:
         numbers, items, futures = self.ready.popleft()
         prepared: list[Any] = []
         for future in futures:
-            try:
-                prepared.append(future.result())
-            except UserError as error:
-                prepared.append(error)
+            prepared.append(_outcome(future, items[len(prepared)]))
         whole = [i for i, item in enumerate(prepared) if not isinstance(item, UserError)]
         results = dict(enumerate(prepared)) | self._do(whole, items, prepared, numbers)
         for i, number in enumerate(numbers):
@@ -64,7 +61,8 @@ class InProcess:
                 continue
             result = results[i]
             failed = isinstance(result, UserError)
-            self.written.append((number, _known(result) if failed else behind.submit(self.job.finish, result)))
+            future = _known(result) if failed else behind.submit(self.job.finish, result)
+            self.written.append((number, items[i], future))
 
     def _do(self, places: list[int], items: list[Any], prepared: list[Any], numbers: list[int]) -> dict[int, Any]:
         """Results by place. What fails together is tried in parts, so that one item's failure is its own."""
@@ -99,12 +97,20 @@ class InProcess:
             found |= self._do(places[begin : begin + size], items, prepared, numbers)
         return found
 
-    def _keep(self, number: int, future: Future[Any]) -> None:
-        try:
-            result = future.result()
-        except UserError as error:
-            result = error
-        self.work.keep(number, result)
+    def _keep(self, number: int, item: Any, future: Future[Any]) -> None:
+        self.work.keep(number, _outcome(future, item))
+
+
+def _outcome(future: Future[Any], item: Any) -> Any:
+    """The result of one item's reading or writing, or the UserError that is instead of it."""
+    try:
+        return future.result()
+    except UserError as error:
+        return error
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return out_of_memory(name_of(item))
 
 
 def _known(result: Any) -> Future[Any]:

@@ -14,6 +14,7 @@ from ..spelling import suggestion
 from ..storage import Folder
 from .album import SUFFIXES
 from .couples import Couple, Manifest, split
+from .identity import files_of
 from .manifest_cells import LEAST, plain, problem_with, problem_with_id, value_of
 from .manifest_photos import absent, is_picture_of, pictures
 from .tables import FORMATS, read_rows, text_of
@@ -26,24 +27,26 @@ COLUMNS = (*REQUIRED, *LEAST, "diversity", *SHORT, "blend.*", "inherit.*", "chil
 LISTED = 100  # problems that are written out
 
 
-def read_manifest(url: str, check: Callable[[Mapping[str, Any]], None]) -> Manifest:
+def read_manifest(url: str, check: Callable[[Mapping[str, Any]], None], leave_out: Iterable[str] = ()) -> Manifest:
     """Couples of a table (.csv, .jsonl, .ndjson, .parquet) or of a folder of ID/father.* and ID/mother.*, in order.
 
     `check`: raises UserError for settings (config key -> value) that cannot be used; called once for equal ones.
+    leave_out: folders that hold no couples, though they may lie in the manifest's: where this run writes to.
     Photographs must exist, but are not opened. Raises one UserError that names every problem of every row.
     """
-    reader = _Reader(check)
     if url.lower().endswith(FORMATS):
         folder, name = split(url)
         try:
             data = folder.read(name)
         except FileNotFoundError:
             raise UserError(f"{url}: no such file.") from None
+        reader = _Reader(check, folder.local)
         couples = reader.table(read_rows(url, data), text=name.lower().endswith(".csv"))
         reader.photos(folder)
     else:
         folder = Folder(url if "://" in url else str(Path(url).expanduser().absolute()))
-        couples = reader.folders(pictures(folder, url))
+        reader = _Reader(check, folder.local)
+        couples = reader.folders(pictures(folder, url, leave_out))
     problems = [text for _, text in sorted(reader.problems, key=itemgetter(0))]
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
@@ -57,8 +60,8 @@ def read_manifest(url: str, check: Callable[[Mapping[str, Any]], None]) -> Manif
 class _Reader:
     """One reading. What rows have in common is converted, checked and kept once: manifests are long and repetitive."""
 
-    def __init__(self, check: Callable[[Mapping[str, Any]], None]) -> None:
-        self.check = check
+    def __init__(self, check: Callable[[Mapping[str, Any]], None], base: Path | None) -> None:
+        self.check, self.base = check, base
         self.problems: list[tuple[int, str]] = []  # (row, text), by row in the end; row 0: the table as a whole
         self.rows: list[tuple[int, Couple]] = []
         self.ids: dict[str, str] = {}  # in lower case -> the first row that has it
@@ -67,10 +70,13 @@ class _Reader:
         self.cells: dict[tuple[str, str], tuple[tuple[str, Any], str]] = {}  # -> (key, value), problem
         self.settings: dict[tuple[int, ...], tuple[tuple[tuple[str, Any], ...], str]] = {}  # -> settings, problem
 
-    def table(self, rows: Iterable[tuple[int, Mapping[str, Any]]], text: bool) -> list[Couple]:
+    def table(self, rows: Iterable[tuple[int, Mapping[str, Any] | UserError]], text: bool) -> list[Couple]:
         """`text`: cells are text, which becomes values by YAML's rules."""
         missing: dict[str, list[tuple[int, str]]] = {column: [] for column in REQUIRED}
         for number, row in rows:
+            if isinstance(row, UserError):
+                self.problems.append((number, str(row)))
+                continue
             name = "" if "id" not in row else str(row["id"])
             label = _label(number, name)
             for column in REQUIRED:
@@ -186,6 +192,9 @@ class _Reader:
             found = plain(value_of(value) if text else value)
             if key in LEAST and isinstance(found, float) and found.is_integer():
                 found = int(found)  # data frames turn whole numbers into floats where a cell is empty
+            if self.base is not None and isinstance(found, str) and files_of([(key, found)]):
+                beside = self.base / found  # as photographs, relative to the manifest
+                found = str(beside) if beside.is_file() else found
             self.cells[place] = (key, found), problem_with(key, found)
         return self.cells[place]
 

@@ -13,7 +13,7 @@ from .tables import text_of
 LEAST = {"seed": 0, "siblings": 1, "father_face": 0, "mother_face": 0}  # whole numbers
 ID = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
 RESERVED = re.compile(r"(con|nul|aux|prn|com[1-9]|lpt[1-9])(\..*)?", re.IGNORECASE)
-NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]+)?")  # YAML reads it the same, but much more slowly
+NUMBER = re.compile(r"-?([0-9]{1,18})(\.[0-9]+)?")  # YAML is much slower, and reads 0010 as eight
 
 
 def problem_with_id(name: str) -> str:
@@ -28,12 +28,16 @@ def problem_with_id(name: str) -> str:
 
 
 def problem_with(key: str, value: Any) -> str:
-    """Of the keys that are no group's, which are checked by what is built of them."""
+    """Of numbers that are none, and of the keys that are no group's, which are checked by what is built of them."""
+    if any(
+        isinstance(one, float) and not math.isfinite(one) for one in (value if isinstance(value, tuple) else (value,))
+    ):
+        return f"{key} {value!r}: must be a finite number."
     if key in LEAST and not (value is None and key.endswith("_face")):
         if type(value) is not int or not LEAST[key] <= value < 2**63:
             least = f"at least {LEAST[key]}" if type(value) is not int or value < 2**63 else "below 2**63"
             return f"{key} {value!r}: must be a whole number, {least}."
-    elif key == "diversity" and (type(value) not in (int, float) or not 0 <= value < math.inf):
+    elif key == "diversity" and (type(value) not in (int, float) or value < 0):
         return f"{key} {value!r}: must be a number, at least 0."
     return ""
 
@@ -43,6 +47,8 @@ def value_of(text: str) -> Any:
     found = NUMBER.fullmatch(text)
     if found:
         return float(text) if found[2] else int(text)
+    if ":" in text:  # 1:30 is no number to a person, and 5400 or 90 to YAML
+        return text
     try:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):

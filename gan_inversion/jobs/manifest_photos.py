@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from ..interfaces import StorageError, UserError
-from ..storage import Folder
+from ..latents import hash_of
+from ..storage import SIDE_BY_SIDE, Folder
 from .album import SUFFIXES
-from .couples import Manifest
+from .couples import Couple, Manifest
 from .tables import FORMATS
 
+REMEMBERED = 50_000  # photographs whose size is remembered
 FEW = 16  # folders on far storage that are listed one by one
 
 
@@ -69,13 +73,66 @@ def _absent_far(storage: str, photos: Mapping[str, tuple[Folder, str]]) -> list[
     return [path for path, name in names.items() if name not in there]
 
 
+class Photos:
+    """Sizes and dates of a manifest's photographs, each asked for once, side by side where they are far away."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.manifest = manifest
+        self._sizes: OrderedDict[str, int | None] = OrderedDict()
+
+    def look(self, paths: Iterable[str]) -> None:
+        """Ask for those that are not known yet."""
+        new = {path: self.manifest.photo(path) for path in dict.fromkeys(paths) if path not in self._sizes}
+        near = all(folder.local is not None for folder, _ in new.values())
+        with ThreadPoolExecutor(1 if near else SIDE_BY_SIDE) as pool:
+            sizes = pool.map(lambda place: place[0].size(place[1]), new.values())
+            self._sizes |= dict(zip(new, sizes, strict=True))
+        while len(self._sizes) > REMEMBERED + len(new):
+            self._sizes.popitem(last=False)
+
+    def size(self, path: str) -> int | None:
+        """Bytes; None if it is not there."""
+        if path not in self._sizes:
+            self.look([path])
+        return self._sizes[path]
+
+    def replaced(self, couple: Couple, marker: Mapping[str, Any], verify: bool) -> bool:
+        """Whether a photograph is another than the one that the couple's marker is of, though its size is the same."""
+        known = marker.get("rows") or [{}]
+        for role, path in (("father", couple.father), ("mother", couple.mother)):
+            folder, name = self.manifest.photo(path)
+            if not (verify and "rows" in marker) and not _newer(folder, name, marker):
+                continue
+            sha256 = known[0].get(f"{role}_photo_sha256")
+            try:
+                if sha256 is None or hash_of(folder.read(name)) != sha256:
+                    return True
+            except FileNotFoundError:
+                return True
+        return False
+
+
+def _newer(folder: Folder, name: str, marker: Mapping[str, Any]) -> bool:
+    """Whether a photograph was written after a marker. Unknown, so no, unless both are on this machine."""
+    written = marker.get("written")
+    if written is None or folder.local is None:
+        return False
+    try:
+        return os.stat(folder.local / name).st_mtime > written  # noqa: PTH116
+    except OSError:
+        return False
+
+
 def is_picture_of(role: str, name: str) -> bool:
     stem, suffix = posixpath.splitext(name.lower())
     return stem == role and suffix in SUFFIXES
 
 
-def pictures(folder: Folder, url: str) -> dict[str, list[str]]:
-    """Name -> files, for each folder in it; sorted, without what is hidden. Raises UserError if it is no folder."""
+def pictures(folder: Folder, url: str, leave_out: Iterable[str] = ()) -> dict[str, list[str]]:
+    """Name -> files, for each folder in it; sorted, without what is hidden. Raises UserError if it is no folder.
+
+    leave_out: folders or URLs that are not couples, such as where this run writes to.
+    """
     found: dict[str, list[str]] = {}
     if folder.local is None:
         for name in folder.sizes():
@@ -90,10 +147,13 @@ def pictures(folder: Folder, url: str) -> dict[str, list[str]]:
     else:
         what = "not a manifest" if folder.local.exists() else "no such file or folder"
         raise UserError(f"{url}: {what}. Give a folder, or a file of these: {', '.join(FORMATS)}.")
+    base = str(folder.local) if folder.local is not None else folder.url.rstrip("/")
+    others = [os.path.abspath(os.path.expanduser(one)) if "://" not in one else one for one in leave_out]  # noqa: PTH100, PTH111
+    inside = {one.removeprefix(f"{base}/").partition("/")[0] for one in others if one.startswith(f"{base}/")}
     return {
         name: sorted(file for file in files if not file.startswith("."))
         for name, files in sorted(found.items())
-        if not name.startswith(".")
+        if not name.startswith(".") and name not in inside
     }
 
 

@@ -30,6 +30,8 @@ class Local:
     def __post_init__(self) -> None:
         if self.workers < 1 or (self.batch is not None and self.batch < 1):
             raise UserError("runner.workers and runner.batch must be at least 1")
+        if self.workers > 1 and self.batch is not None:
+            raise UserError("runner.batch: several workers do a face at a time each. Leave it out, or runner.workers.")
 
     def run(self, job: Job, work: Work, on_step: OnStep) -> None:
         if self.workers == 1:

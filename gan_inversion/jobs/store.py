@@ -143,8 +143,13 @@ class Store:
             return self._parse(kind, key)
         except FileNotFoundError:
             return None
-        except (ValueError, StorageError) as error:
+        except ValueError as error:
             self._set_aside(kind, key, error)
+            return None
+        except StorageError as error:
+            if self._folder.local is None:  # a storage that fails for a while, and would for the next entry
+                raise
+            log.warning("store entry %s cannot be read (%s): made again", key[:12], error)
             return None
 
     def _parse(self, kind: str, key: str) -> tuple[bytes, dict[str, Any]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..image import hash_of_file
 from ..interfaces import UserError
 from ..storage import Folder
-from .store import DAMAGED, DATA, FACES, INVERSIONS, PHOTOS, Store
+from .store import DAMAGED, DATA, FACES, INVERSIONS, PHOTOS, Store, name_of
 
 LIVE = 3600  # seconds after which an unfinished file belongs to a process that is gone
 Progress = Callable[[Iterable[tuple[str, str]]], Iterable[tuple[str, str]]]
@@ -77,6 +77,9 @@ def prune(store: Store, found: Contents, keep_days: float | None) -> list[str]:
         written = folder.written_at(name)
         return written is not None and now - written > seconds
 
+    def there(kind: str, key: str) -> bool:  # made again since the store was listed
+        return folder.size(f"{name_of(kind, key)}.json") is not None
+
     gone = found.damaged + [name for name in found.parts if old(name, LIVE)]
     kept = set()
     for (kind, key), names in found.entries.items():
@@ -88,7 +91,7 @@ def prune(store: Store, found: Contents, keep_days: float | None) -> list[str]:
             kept.add((kind, key))
     for photo, links in found.photos.items():
         notes = {link: f"{PHOTOS}/{photo}/{link[0]}-{link[1]}" for link in links}
-        gone += [note for link, note in notes.items() if link not in kept and old(note, LIVE)]
+        gone += [note for link, note in notes.items() if link not in kept and old(note, LIVE) and not there(*link)]
     remove(folder, gone)
     return gone
 
@@ -107,6 +110,7 @@ def forget(store: Store, found: Contents, photo: str) -> list[str]:
         gone += [name for name in found.damaged + found.parts if key in name]
     gone += [f"{PHOTOS}/{other}/{kind}-{key}" for other, links in found.photos.items() for kind, key in links
              if (kind, key) in mine]  # fmt: skip
+    gone += [name for name in found.sizes if name.startswith(f"{PHOTOS}/{sha256}/") and name not in gone]
     folder = folder_of(store)
     remove(folder, gone)
     folder.remove_empty(f"{PHOTOS}/{sha256}")

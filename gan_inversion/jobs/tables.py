@@ -20,13 +20,17 @@ INT64 = range(-(2**63), 2**63)
 ROWS_AT_ONCE = 10_000  # of Parquet turned into Python objects, so that a large file needs little memory
 
 
-def read_rows(name: str, data: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
+Row = dict[str, Any]
+
+
+def read_rows(name: str, data: bytes) -> Iterator[tuple[int, Row | UserError]]:
     """The rows of a file with these bytes, by number: the line in CSV (header: 1) and JSON lines, in Parquet from 1.
 
-    Absent are: empty cells of CSV, all of whose cells are text and stripped, and null elsewhere. Blank lines are no
+    Absent are: empty cells of CSV, all of whose cells are text and stripped, null elsewhere, and NaN in Parquet, which
+    data frames write for empty cells. A row that cannot be understood is the UserError that says why. Blank lines are no
     rows. A row of CSV that fills several lines has the number of its last.
 
-    Raises UserError, with the file and the row, for what is damaged or cannot be understood.
+    Raises UserError, with the file and the row, for what leaves the rows after it unknown.
     """
     lower = name.lower()
     if lower.endswith(".csv"):
@@ -53,7 +57,7 @@ def _check_names(name: str, columns: Sequence[str]) -> None:
         raise UserError(f"{name}: column {twice[0]} is there twice. Rename or remove one.")
 
 
-def _read_csv(name: str, data: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
+def _read_csv(name: str, data: bytes) -> Iterator[tuple[int, Row | UserError]]:
     text = _text(name, data)
     first = next((line for line in text if line.strip()), "")
     text.seek(0)
@@ -72,30 +76,36 @@ def _read_csv(name: str, data: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
                 _check_names(name, header)
                 continue
             if len(row) > len(header):
-                raise UserError(
-                    f"{name}: row {lines.line_num} has {len(row)} cells, the header {len(header)}. "
-                    "Put quotes around a cell with a comma or semicolon in it."
-                )
+                reason = f"row {lines.line_num}: {len(row)} cells, the header has {len(header)}."
+                yield lines.line_num, UserError(f"{reason} Put quotes around a cell with a comma or semicolon in it.")
+                continue
             found = {column: cell for column, cell in zip(header, row, strict=False) if cell}
             if "" in found:
-                raise UserError(f"{name}: row {lines.line_num} has {found['']!r} in a column without a name. Name it.")
+                nameless = f"row {lines.line_num}: {found['']!r} is in a column without a name. Name it."
+                yield lines.line_num, UserError(nameless)
+                continue
             yield lines.line_num, found
     except csv.Error as error:
         reason = f"{error}. Look for a quotation mark too many or too few"
         raise UserError(f"{name}: the row from line {begins} on cannot be read: {reason}.") from error
 
 
-def _read_json_lines(name: str, data: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
-    decoder = json.JSONDecoder(object_pairs_hook=_object)
+def _read_json_lines(name: str, data: bytes) -> Iterator[tuple[int, Row | UserError]]:
+    decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant)
     for number, line in enumerate(_text(name, data), 1):
         if not line.strip():
             continue
         try:
             row = decoder.decode(line.strip())
         except (ValueError, RecursionError) as error:
-            raise UserError(f"{name}: row {number} is not JSON ({error}). Write one object a line.") from error
+            yield number, UserError(f"row {number}: it is not JSON ({error}). Write one object a line.")
+            continue
         if not isinstance(row, dict):
-            raise UserError(f"{name}: row {number} is no JSON object: {line.strip()[:40]}. Write one object a line.")
+            yield (
+                number,
+                UserError(f"row {number}: it is no JSON object: {line.strip()[:40]}. Write one object a line."),
+            )
+            continue
         yield number, {key: value for key, value in row.items() if value is not None}
 
 
@@ -106,6 +116,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _no_constant(text: str) -> float:
+    raise ValueError(f"{text} is no number")
+
+
 def _read_parquet(name: str, data: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
     number = 0
     try:
@@ -114,7 +128,10 @@ def _read_parquet(name: str, data: bytes) -> Iterator[tuple[int, dict[str, Any]]
         for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, use_threads=False):
             for row in batch.to_pylist():
                 number += 1
-                yield number, {key: value for key, value in row.items() if value is not None}
+                yield (
+                    number,
+                    {key: value for key, value in row.items() if value is not None and value == value},
+                )  # no NaN
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(

@@ -18,7 +18,7 @@ from ..jobs.batch import Batch
 from ..jobs.batch_report import open_batch, write_report
 from ..jobs.batch_work import Counts, Couples, unfinished
 from ..jobs.couples import Couple
-from ..jobs.identity import job_of
+from ..jobs.identity import files_of, job_of
 from ..jobs.manifest import read_manifest
 from ..latents import hash_of
 from ..report.progress import BatchBar
@@ -26,8 +26,6 @@ from ..report.run_folder import versions
 from ..storage import Folder
 
 log = logging.getLogger(__name__)
-
-FILES = ("child.directions", "inherit.path")  # settings that name one
 
 
 def run_batch(values: Mapping[str, Any], files: Mapping[str, str]) -> None:
@@ -43,7 +41,7 @@ def run_batch(values: Mapping[str, Any], files: Mapping[str, str]) -> None:
     text = json.dumps(family, sort_keys=True)
     check = partial(_check, family, inverter.generator, set[Any]())
     check({})
-    manifest = read_manifest(values["manifest"], check)
+    manifest = read_manifest(values["manifest"], check, (values["output_dir"], store.path))
     output = Folder(values["output_dir"])
     job = {"script": "batch", **job_of(dict(values)), **build_conception(family, inverter.generator).files}
     open_batch(output, job, files, values["overwrite"])
@@ -64,6 +62,8 @@ def run_batch(values: Mapping[str, Any], files: Mapping[str, str]) -> None:
             runner.run(batch, work, lambda step: None)
         except KeyboardInterrupt:
             interrupted = True
+        for _ in todo if work.stopped_by is None else ():  # after Ctrl-C: what earlier runs did is counted to the end
+            pass
         show()
     if work.stopped_by is not None:
         raise type(work.stopped_by)(
@@ -111,8 +111,8 @@ def _check(values: Mapping[str, Any], generator: Generator, seen: set[Any], sett
     A kind of settings, by the keys that are set and the files they name, is built whole once; the numbers of the others
     are checked group by group, each once: a hundred thousand rows take seconds.
     """
-    own = {key: value for key, value in settings.items() if "." in key}
-    kind = tuple(sorted((key, value if key in FILES else value is None) for key, value in own.items()))
+    own = {key: value for key, value in settings.items() if "." in key or key == "diversity"}
+    kind = tuple(sorted((key, value if files_of([(key, value)]) else value in (None, 0)) for key, value in own.items()))
     if kind not in seen:
         build_conception(with_settings(values, own), generator)
         seen.add(kind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -19,12 +19,29 @@ def bar_of(title: str, unit: str) -> Callable[[Iterable[T]], Iterable[T]]:
     return lambda items: tqdm(list(items), desc=title, unit=unit, disable=None)
 
 
+class _Lines:
+    """Where nobody watches, what tqdm would draw over itself stands in lines of its own."""
+
+    def write(self, text: str) -> None:
+        if text.strip():
+            sys.stderr.write(text.strip("\r\n ") + "\n")
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+def _bar(**settings: Any) -> Any:
+    """A live bar on a terminal; elsewhere a line every 30 seconds."""
+    if sys.stderr.isatty():
+        return tqdm(mininterval=0.5, maxinterval=1, miniters=0, dynamic_ncols=True, **settings)
+    return tqdm(mininterval=30, maxinterval=60, miniters=0, file=_Lines(), **settings)
+
+
 class Showing:
     """A progress bar; elsewhere than on a terminal, a line every 30 seconds."""
 
     def __init__(self, title: str, total: int) -> None:
-        live = sys.stderr.isatty()
-        self._bar = tqdm(total=total, desc=title, mininterval=0.5 if live else 30, maxinterval=1 if live else 60)
+        self._bar = _bar(total=total, desc=title)
 
     def __enter__(self) -> Showing:
         return self
@@ -47,16 +64,7 @@ class InversionBar:
     """Use as a context manager and as `on_step`. On a terminal a live bar; elsewhere a line every 30 seconds."""
 
     def __init__(self, faces: int, steps: int, title: str = "inverting") -> None:
-        live = sys.stderr.isatty()
-        self._bar = tqdm(
-            total=faces * (steps + 1),
-            desc=title,
-            unit="step",
-            mininterval=0.5 if live else 30,
-            maxinterval=1 if live else 60,
-            dynamic_ncols=live,
-            disable=None if live else False,
-        )
+        self._bar = _bar(total=faces * (steps + 1), desc=title, unit="step")
         self._steps: dict[int, int] = {}
         self._totals: dict[int, float] = {}
 
@@ -81,16 +89,7 @@ class BatchBar:
     """Couples done, faces inverted, failures, rate, time left. Elsewhere than on a terminal, a line every 30 seconds."""
 
     def __init__(self, total: int, before: int = 0) -> None:
-        live = sys.stderr.isatty()
-        self._bar = tqdm(
-            total=total,
-            initial=before,
-            desc="couples",
-            unit="couple",
-            mininterval=0.5 if live else 30,
-            maxinterval=1 if live else 60,
-            dynamic_ncols=live,
-        )
+        self._bar = _bar(total=total, initial=before, desc="couples", unit="couple")
 
     def __enter__(self) -> BatchBar:
         return self

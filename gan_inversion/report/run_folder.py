@@ -95,7 +95,7 @@ def open_folder(
         present = {item.name for item in folder.iterdir()} if folder.exists() else set()
     except OSError as error:
         raise UserError(f"output_dir={path}: {error.strerror}.") from error
-    ours = (folder / JOB).is_file()
+    ours = (folder / JOB).is_file() or _begun(folder, present)
     unfinished = ours and all(name == ".hydra" or name.endswith(("_faces.png", ".part")) for name in present)
     job = json.loads(json.dumps({**job, "versions": versions()}))
     if present and not unfinished and _read(folder / JOB).get("job") != job:
@@ -105,12 +105,18 @@ def open_folder(
             raise UserError(f"output_dir={path} holds another job. Choose another folder, or overwrite=true.")
     if ours and overwrite:
         _remove_earlier(folder)
-    for left in folder.glob(".*.part") if ours else ():
+    for left in [*folder.glob(".*.part"), *(folder / JOB).parent.glob(".*.part")] if ours else ():
         left.unlink(missing_ok=True)
     write_atomically(folder / JOB, (json.dumps({"job": job}, indent=2, sort_keys=True) + "\n").encode())
     for name, text in files.items():
         write_atomically(folder / name, text.encode())
     return RunFolder(folder)
+
+
+def _begun(folder: Path, present: set[str]) -> bool:
+    """Whether a run was killed, or met a full disk, before it could say whose the folder is."""
+    place = (folder / JOB).parent
+    return present == {place.name} and place.is_dir() and all(item.name.endswith(".part") for item in place.iterdir())
 
 
 def _remove_earlier(folder: Path) -> None:

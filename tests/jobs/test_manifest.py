@@ -373,7 +373,7 @@ def test_folders_with_none_or_several(place: Path) -> None:
         ("couples.xlsx", r"couples.xlsx: not a manifest\. Give a folder, or a file of these"),
         ("empty.csv", r"empty.csv: no couples in it\. It needs a row each"),
         ("empty", "empty: no couples in it"),
-        ("damaged.csv", r"damaged.csv: row 2 has 4 cells, the header 3"),
+        ("damaged.csv", r"damaged.csv: 1 problem, nothing was done:\nrow 2: 4 cells, the header has 3"),
     ],
 )
 def test_no_manifest(tmp_path: Path, name: str, message: str) -> None:
