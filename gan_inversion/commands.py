@@ -45,8 +45,8 @@ def script(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], N
                 hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(_prepared(main, name))()
             except (HydraException, OmegaConfBaseException) as error:
                 _fail(readable(error, name), 2)
-            except KeyboardInterrupt:
-                _fail("interrupted", 130)
+            except KeyboardInterrupt as error:
+                _fail(": ".join(["interrupted", *map(str, error.args)]), 130)
             if FAILED:
                 sys.exit(max(FAILED))
 
@@ -110,7 +110,7 @@ def readable(error: Exception, name: str) -> str:
         error = error.__cause__
     text = str(error).strip()
     found = re.search(r"Key '([\w.]+)' (?:is )?not in|Could not override '([\w.@/]+)'", text)
-    option = re.search(r"Could not find '([\w/]+)/([\w.-]+)'", text)
+    option = re.search(r"Could not (?:find|load) '(\w+)/+([^']+)'", text)
     if option:
         options = [path.stem for path in (CONFIGS / option[1]).glob("*.yaml")]
         return f"{option[1]}={option[2]}: no such option.{suggestion(option[2], options)}"
@@ -118,6 +118,8 @@ def readable(error: Exception, name: str) -> str:
         key = (re.search(r"full_key: ([\w.]+)", text) or [None, found[1] or found[2]])[1]
         return f"unknown key {key}.{suggestion(str(key), _all_keys(name))}"
     where = re.search(r"full_key: ([\w.]+)", text)
+    if where and "is not a ListConfig" in text:
+        return f"{where[1]}: a list is needed: {where[1]}=[A,B], or {where[1]}=[A] for one."
     first = text.splitlines()[0] if text else type(error).__name__
     return f"{where[1]}: {first}" if where else first
 
@@ -152,8 +154,11 @@ def help_text(name: str) -> str:
     shown = text.split("\nhydra:")[0]  # where Hydra itself writes is nobody's choice
     hidden = ("- schema", "- _self_", "- override hydra/job_logging: stdout")
     lines = [line for line in shown.splitlines() if line.strip() not in hidden]
+    if not any(line.strip().startswith("- ") for line in lines):
+        lines.remove("defaults:")
     groups = [next(iter(entry)) for entry in yaml.safe_load(text)["defaults"] if isinstance(entry, dict)]
-    lines += ["", "Options of each group: choose with GROUP=OPTION, set a key with GROUP.KEY=VALUE"]
+    if groups:
+        lines += ["", "Options of each group: choose with GROUP=OPTION, set a key with GROUP.KEY=VALUE"]
     for group in groups:
         for path in sorted((CONFIGS / group).glob("*.yaml")):
             lines += ["", f"{group}={path.stem}"]

@@ -203,6 +203,10 @@ class Start(Protocol):
     def optimises(self) -> tuple[str, ...]:
         """Metrics by which it chooses, which are therefore not held out."""
 
+    @property
+    def draws(self) -> bool:
+        """Whether the seed matters."""
+
     def identity(self, name: str) -> dict[str, Any]:
         """Settings, and a hash of any content it reads, that can change where the face called `name` starts."""
 

@@ -63,7 +63,8 @@ def load_trained(name: str, kind: str, generator: Generator) -> Trained:
     if header["generator_sha256"] != generator.sha256:
         raise UserError(
             f"{path}: trained for another generator.\n  this generator  {generator.sha256}\n"
-            f"  trained for     {header['generator_sha256']}\nTrain it anew, or choose another generator or start."
+            f"  trained for     {header['generator_sha256']}\nFor other generators: experiment=any_generator, "
+            "or start=mean for invert.py; or train it anew."
         )
     tensors = {key: tensor.float() for key, tensor in tensors.items()}
     return Trained(tensors, header["facts"], sha256)

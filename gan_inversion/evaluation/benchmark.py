@@ -33,6 +33,10 @@ class _Timed:
     def optimises(self) -> tuple[str, ...]:
         return self.start.optimises
 
+    @property
+    def draws(self) -> bool:
+        return self.start.draws
+
     def identity(self, name: str) -> dict[str, Any]:
         return self.start.identity(name)
 

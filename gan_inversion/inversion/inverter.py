@@ -60,7 +60,7 @@ class Inverter:
             "losses": {key: describe(loss) for key, loss in self.losses.items()},
             "optimiser": describe(self.optimiser),
             "statistics": self.generator.statistics().sha256,
-            "seed": seed,
+            "seed": seed if self.draws else None,
             "device": self.generator.device.type,
             "cpu": torch.backends.cpu.get_cpu_capability(),
             "threads": torch.get_num_threads(),
@@ -68,6 +68,11 @@ class Inverter:
             "torch": torch.__version__,
             "gan_inversion": __version__,
         }
+
+    @property
+    def draws(self) -> bool:
+        """Whether anything is drawn at random. If not, all seeds have one result, and one key."""
+        return self.start.draws or self.optimiser.latent_noise > 0
 
     @property
     def pursued(self) -> set[str]:

@@ -19,6 +19,8 @@ from .encoder import encode, encoder_sha256, load_encoder
 class Mean:
     """The mean of 10,000 w: the average face."""
 
+    draws = False  # whether the seed matters
+
     @property
     def optimises(self) -> tuple[str, ...]:
         return ()
@@ -44,6 +46,8 @@ class BestOf:
     def __post_init__(self) -> None:
         if self.near not in ("lpips", "pixel") or self.samples < 1:
             raise UserError(f"start.near={self.near} start.samples={self.samples}: lpips or pixel, and at least 1")
+
+    draws = True  # whether the seed matters
 
     @property
     def optimises(self) -> tuple[str, ...]:
@@ -74,6 +78,8 @@ class FromEncoder:
 
     path: str = "encoder_mobile_stylegan_ffhq"
 
+    draws = False  # whether the seed matters
+
     @property
     def optimises(self) -> tuple[str, ...]:
         return ("lpips_alex", "mse", "psnr")  # what it was trained by, and its features
@@ -91,6 +97,8 @@ class FromInversion:
     """Stored latents: the tensor called as the face is ("father"), or "ws"."""
 
     path: str
+
+    draws = False  # whether the seed matters
 
     @property
     def optimises(self) -> tuple[str, ...]:

@@ -240,8 +240,13 @@ def _guarded(name: str, function: Callable[[], T]) -> T:
     """Whatever else goes wrong with one item is its failure, with a reason, and nobody else's."""
     try:
         return function()
-    except UserError:
+    except StorageError:
         raise
+    except UserError as error:  # photographs in folders of their own are all called father.jpg
+        short = f"{Path(name).name}: "
+        raise UserError(
+            f"{name}: {str(error).removeprefix(short)}" if str(error).startswith(short) else str(error)
+        ) from error
     except Exception as error:
         if is_out_of_memory(error):
             raise

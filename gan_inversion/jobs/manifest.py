@@ -17,7 +17,7 @@ from .couples import Couple, Manifest, split
 from .identity import files_of
 from .manifest_cells import LEAST, plain, problem_with, problem_with_id, value_of
 from .manifest_photos import absent, is_picture_of, pictures
-from .tables import FORMATS, read_rows, text_of
+from .tables import FORMATS, columns_of, read_rows, text_of
 
 ROLES = ("father", "mother")
 REQUIRED = ("id", *ROLES)
@@ -41,6 +41,7 @@ def read_manifest(url: str, check: Callable[[Mapping[str, Any]], None], leave_ou
         except FileNotFoundError:
             raise UserError(f"{url}: no such file.") from None
         reader = _Reader(check, folder.local)
+        reader.header(columns_of(url, data))
         couples = reader.table(read_rows(url, data), text=name.lower().endswith(".csv"))
         reader.photos(folder)
     else:
@@ -69,6 +70,12 @@ class _Reader:
         self.columns: dict[str, str] = {}  # -> config key, "" if there is none
         self.cells: dict[tuple[str, str], tuple[tuple[str, Any], str]] = {}  # -> (key, value), problem
         self.settings: dict[tuple[int, ...], tuple[tuple[tuple[str, Any], ...], str]] = {}  # -> settings, problem
+
+    def header(self, columns: Iterable[str]) -> None:
+        """Name those that are unknown, also where all their cells are empty."""
+        for column in columns:
+            if column and column not in REQUIRED and not column.startswith("note_"):
+                self._key(column)
 
     def table(self, rows: Iterable[tuple[int, Mapping[str, Any] | UserError]], text: bool) -> list[Couple]:
         """`text`: cells are text, which becomes values by YAML's rules."""
@@ -159,7 +166,7 @@ class _Reader:
                     wrong.append(reason)
         pairs.sort(key=itemgetter(0))
         if wrong:
-            reasons += wrong
+            reasons += wrong + self._alone([pair for pair in pairs if not problem_with(*pair)])
             return tuple(pairs), tuple(notes)
         known = tuple(map(id, pairs))  # by identity: 1, 1.0 and True are equal, but not the same setting
         if known not in self.settings:
@@ -169,12 +176,24 @@ class _Reader:
             except StorageError:
                 raise
             except UserError as error:
-                problem = " ".join(str(error).split("\n"))
+                problem = " ".join(self._alone(pairs) or str(error).split("\n"))
             self.settings[known] = tuple(pairs), problem
         settings, problem = self.settings[known]
         if problem:
             reasons.append(problem)
         return settings, tuple(notes)
+
+    def _alone(self, pairs: Sequence[tuple[str, Any]]) -> list[str]:
+        """What is wrong with each of a row's settings by itself: people would rather mend them all at once."""
+        found = []
+        for pair in pairs:
+            try:
+                self.check(dict([pair]))
+            except StorageError:
+                raise
+            except UserError as error:
+                found.append(" ".join(str(error).split("\n")))
+        return list(dict.fromkeys(found))
 
     def _key(self, column: str) -> str:
         if column not in self.columns:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,9 +65,10 @@ def verify(store: Store, found: Contents, progress: Progress) -> dict[str, list[
     return told
 
 
-def prune(store: Store, found: Contents, keep_days: float | None) -> list[str]:
-    """Remove what cannot be used: files set aside, entries without their marker, leftovers of killed processes, notes of
-    entries that are gone; with `keep_days`, also entries written longer ago. Returns the removed files.
+def prune(store: Store, found: Contents, keep_days: float | None, damaged: Collection[str] = ()) -> list[str]:
+    """Remove what cannot be used: `damaged` entries, as `verify` names them; files set aside, entries without their
+    marker, leftovers of killed processes, notes of entries that are gone; with `keep_days`, also
+    entries written longer ago. Returns the removed files.
 
     Files of the last hour that are not finished may be somebody's who is at work: they stay.
     """
@@ -85,13 +86,15 @@ def prune(store: Store, found: Contents, keep_days: float | None) -> list[str]:
     for (kind, key), names in found.entries.items():
         complete = found.complete(kind, key)
         age = LIVE if not complete else keep_days * 86400 if keep_days is not None else None
-        if age is not None and old(names[0], age):
+        if f"{kind}/{key}" in damaged or (age is not None and old(names[0], age)):
             gone += sorted(names, key=lambda name: not name.endswith(f"{key}.json"))  # the marker first
         else:
             kept.add((kind, key))
     for photo, links in found.photos.items():
         notes = {link: f"{PHOTOS}/{photo}/{link[0]}-{link[1]}" for link in links}
-        gone += [note for link, note in notes.items() if link not in kept and old(note, LIVE) and not there(*link)]
+        bad = {link for link in links if f"{link[0]}/{link[1]}" in damaged}
+        gone += [note for link, note in notes.items() if link in bad]
+        gone += [n for link, n in notes.items() if link not in kept | bad and old(n, LIVE) and not there(*link)]
     remove(folder, gone)
     return gone
 
@@ -149,6 +152,9 @@ def text_of(store: Store, found: Contents) -> str:
     ):
         if names:
             lines.append(f"  {len(names):>8} {what}: {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}")
+    for sha256, links in sorted(found.photos.items()):
+        kinds = [kind for kind, _ in links]
+        lines.append(f"  {sha256}: {kinds.count(FACES)} aligned faces, {kinds.count(INVERSIONS)} inversions")
     half = [f"{kind}/{key}" for kind, key in found.entries if not found.complete(kind, key)]
     if half:
         lines.append(f"  {len(half):>8} entries without their marker: never used")

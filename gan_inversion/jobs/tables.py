@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -42,6 +43,29 @@ def read_rows(name: str, data: bytes) -> Iterator[tuple[int, Row | UserError]]:
     raise UserError(f"{name}: not a table that can be read. Use {', '.join(FORMATS)}.")
 
 
+def columns_of(name: str, data: bytes) -> list[str]:
+    """What a table's head names; none of JSON lines, which have no head. Raises UserError for what is damaged."""
+    lower = name.lower()
+    if lower.endswith(".csv"):
+        text = _text(name, data)
+        with contextlib.suppress(csv.Error):  # reading the rows tells of it
+            rows = csv.reader(text, delimiter=_mark(text), strict=True)
+            return next((row for row in ([cell.strip() for cell in cells] for cells in rows) if any(row)), [])
+    if lower.endswith(".parquet"):
+        try:
+            return list(pq.read_schema(io.BytesIO(data)).names)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise UserError(f"{name}: no Parquet file ({str(error).partition(chr(10))[0]}). Write it again.") from error
+    return []
+
+
+def _mark(text: io.TextIOWrapper) -> str:
+    """What stands between cells, by the first line that is not blank."""
+    first = next((line for line in text if line.strip()), "")
+    text.seek(0)
+    return max(",;", key=lambda mark: len(next(csv.reader([first], delimiter=mark), "")))
+
+
 def _text(name: str, data: bytes) -> io.TextIOWrapper:
     try:
         data.decode()  # all of it: a wrapper decodes as it goes, and could not say where it failed
@@ -59,13 +83,10 @@ def _check_names(name: str, columns: Sequence[str]) -> None:
 
 def _read_csv(name: str, data: bytes) -> Iterator[tuple[int, Row | UserError]]:
     text = _text(name, data)
-    first = next((line for line in text if line.strip()), "")
-    text.seek(0)
     header: list[str] = []
     begins = 1
     try:
-        mark = max(",;", key=lambda mark: len(next(csv.reader([first], delimiter=mark), "")))
-        lines = csv.reader(text, delimiter=mark, strict=True)
+        lines = csv.reader(text, delimiter=_mark(text), strict=True)
         for cells in lines:
             begins = lines.line_num + 1  # of the row that comes next
             row = [cell.strip() for cell in cells]

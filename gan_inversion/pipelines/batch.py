@@ -59,7 +59,7 @@ def run_batch(values: Mapping[str, Any], files: Mapping[str, str]) -> None:
         show = lambda: bar.show(counts.done + counts.failed, counts.inverted, counts.found, counts.failed)  # noqa: E731
         work = Couples(todo, manifest, output, counts, show)
         try:
-            runner.run(batch, work, lambda step: None)
+            runner.run(batch, work, bar.step)
         except KeyboardInterrupt:
             interrupted = True
         for _ in todo if work.stopped_by is None else ():  # after Ctrl-C: what earlier runs did is counted to the end
@@ -82,7 +82,7 @@ def say_goodbye(output: Folder, counts: Counts, interrupted: bool) -> None:
     )
     print(f"report: {output.url}/report.html   table: {output.url}/results.csv")
     if interrupted or rest:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt("the same command goes on")
     if counts.failed:
         raise UserError(
             f"{counts.failed} of {counts.total} couples failed: the reasons are in {output.url}/report.html and in "

@@ -32,10 +32,12 @@ def tend_store(values: Mapping[str, Any]) -> None:
         print(", ".join(f"{len(keys)} {state}" for state, keys in told.items()))
         if told["damaged"]:
             raise UserError(
-                f"{store.path}: damaged: {', '.join(told['damaged'])}. They are set aside and made again when needed."
+                f"{store.path}: damaged: {', '.join(told['damaged'])}. do=prune removes them; they are made again when "
+                "they are needed."
             )
     elif values["do"] == "prune":
-        gone = prune(store, found, values["keep_days"])
+        damaged = verify(store, found, bar_of("verifying", "entry"))["damaged"]
+        gone = prune(store, found, values["keep_days"], set(damaged))
         print(f"{len(gone)} files removed")
     else:
         print(text_of(store, found))

@@ -90,14 +90,23 @@ class BatchBar:
 
     def __init__(self, total: int, before: int = 0) -> None:
         self._bar = _bar(total=total, initial=before, desc="couples", unit="couple")
+        self._told = ""
 
     def __enter__(self) -> BatchBar:
         return self
 
     def show(self, couples: int, inverted: int, found: int, failed: int) -> None:
         faces = f"{inverted} faces inverted, {found} in the store" if found else f"{inverted} faces inverted"
-        self._bar.set_postfix_str(f"{faces}, {failed} couples failed", refresh=False)
+        self._told = f"{faces}, {failed} couples failed"
+        self._bar.set_postfix_str(self._told, refresh=False)
         self._bar.update(couples - self._bar.n)
+
+    def step(self, step: Step) -> None:
+        """A step of some face: a sign of life between couples."""
+        self._bar.set_postfix_str(
+            ", ".join(filter(None, [self._told, f"step {step.step} of {step.steps}"])), refresh=False
+        )
+        self._bar.update(0)
 
     def __exit__(self, *error: object) -> None:
         self._bar.close()

@@ -259,7 +259,9 @@ def test_the_key_names_all_that_matters(generator: Tiny) -> None:
     base, face = make_inverter(generator), drawn(generator, 1)
     key = base.key(face, 0)
     assert key == base.key(dataclasses.replace(face, name="other", photo_sha256="x"), 0)
-    others = [base.key(drawn(generator, 2), 0), base.key(face, 1)]
+    assert key == base.key(face, 1)  # nothing is drawn
+    noisy, best = make_inverter(generator, latent_noise=0.1), make_inverter(generator, start=BestOf(near="pixel"))
+    others = [base.key(drawn(generator, 2), 0), *(one.key(face, seed) for one in (noisy, best) for seed in (0, 1))]
     for field in dataclasses.fields(Optimiser):
         special = {"keep": "last", "betas": (0.8, 0.9), "target": 0.1, "previews": (16,), "previews_until": (0.3,)}
         changes = {field.name: special.get(field.name, 7)}

@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from gan_inversion.blending.conception import Child, Conception
 from gan_inversion.image import decode_photo
-from gan_inversion.interfaces import StorageError, UserError
+from gan_inversion.interfaces import Step, StorageError, UserError
 from gan_inversion.jobs import batch
 from gan_inversion.jobs.batch_work import Couples
 from gan_inversion.jobs.identity import files_of, hash_of_file, job_of
@@ -29,6 +30,7 @@ from gan_inversion.jobs.manifest_cells import value_of
 from gan_inversion.jobs.store import Store
 from gan_inversion.jobs.store_care import contents, forget
 from gan_inversion.pipelines.batch import run_batch
+from gan_inversion.pipelines.tend_store import tend_store
 from gan_inversion.report.progress import BatchBar
 from gan_inversion.storage import Folder
 from tests.batches import make_manifest, make_photos, table, write_manifest
@@ -263,6 +265,32 @@ def test_forgetting_leaves_no_trace_of_a_killed_process(run: Run) -> None:
     assert sha256 not in "".join(map(str, Path("store").rglob("*")))
 
 
+def test_damaged_entries_are_pruned(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    make_manifest(Path("couples.csv"), 1, make_photos(Path("photos"), 2))
+    run()
+    victim = next(Path("store/inversions").rglob("*.safetensors"))
+    victim.write_bytes(victim.read_bytes()[::-1])
+    values = {"store": compose(script="store")["store"], "forget": None, "keep_days": None}
+    with pytest.raises(UserError, match="do=prune removes them"):
+        tend_store({**values, "do": "verify"})
+    tend_store({**values, "do": "prune"})
+    tend_store({**values, "do": "verify"})
+    assert "3 whole, 0 damaged" in capsys.readouterr().out
+    assert not list(Path("store").rglob(f"*{victim.stem}*"))
+    assert "1 faces inverted" in run(out="again")
+    tend_store({**values, "do": "list"})
+    assert f"{hash_of_file('photos/p000.png')}: 1 aligned faces, 1 inversions" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("more", "inverted"), [((), 0), (("start=best_of", "start.near=pixel"), 2)])
+def test_a_seed_that_draws_nothing_inverts_nothing_again(more: tuple[str, ...], inverted: int, run: Run) -> None:
+    make_manifest(Path("couples.csv"), 1, make_photos(Path("photos"), 2))
+    run("seed=1", *more)
+    assert f"{inverted} faces inverted" in run("seed=2", *more, out="more")
+    children = [Path(f"{out}/couples/c00000/child_00.png").read_bytes() for out in ("out", "more")]
+    assert children[0] != children[1] or not inverted
+
+
 # ------------------------------------------------------------------ failures of one
 
 
@@ -327,6 +355,24 @@ def test_numbers_that_are_none_are_no_settings(weight: str, run: Run) -> None:
     assert "blend.weight inf: must be a finite number" in said and "mother x: no such file" in said
 
 
+def test_a_failure_names_the_photograph_as_the_manifest_does(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for role, photo in zip(("father", "mother"), make_photos(Path("photos"), 2), strict=True):
+        Path("families/f1").mkdir(parents=True, exist_ok=True)
+        shutil.copy(f"photos/{photo}", f"families/f1/{role}.png")
+    Image.new("RGB", (64, 32)).save("families/f1/mother.png")
+    run(manifest="families", error=UserError)
+    assert table(Path("out"))[0]["error"].startswith("f1/mother.png: 64x32 is not square")
+
+
+def test_all_that_is_wrong_with_a_row_is_told_at_once(run: Run) -> None:
+    make_photos(Path("photos"), 2)
+    wrong = {"age": "300", "gender": "boy", "siblings": "two", "colour": ""}
+    write_manifest(Path("couples.csv"), [{"id": "a", "father": "photos/p000.png", "mother": "x.jpg", **wrong}])
+    said = run(error=UserError)
+    for reason in ("300", "boy", "siblings 'two'", "column colour: unknown", "x.jpg: no such file"):
+        assert reason in said, said
+
+
 def test_numbers_as_people_write_them() -> None:
     assert [value_of(text) for text in ("0010", "-007", "1:30", "08.50", "0")] == [10, -7, "1:30", 8.5, 0]
 
@@ -348,9 +394,12 @@ def test_a_sweep_goes_on_after_a_batch_with_a_failure(tmp_path: Path) -> None:
 def test_progress_is_in_lines_where_nobody_watches(capfd: pytest.CaptureFixture[str]) -> None:
     with BatchBar(3) as bar:
         bar.show(1, 2, 0, 0)
+        bar._bar.mininterval = 0
+        bar.step(Step(0, 1, 3, {}, torch.empty(0), torch.empty(0)))
         bar.show(3, 4, 0, 1)
     said = capfd.readouterr().err
     assert "\r" not in said and said.endswith("\n")
+    assert "step 1 of 3" in said
     assert "3/3" in said.splitlines()[-1] and "1 couples failed" in said.splitlines()[-1]
 
 

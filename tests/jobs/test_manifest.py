@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import random
+import re
 import shutil
 import time
 import tracemalloc
@@ -151,6 +152,8 @@ def test_cells_are_read_as_yaml_reads_scalars(place: Path, text: str, value: Any
 def test_the_short_way_for_numbers_is_yaml_too(number: Any) -> None:
     text = str(number).strip()
     expected = yaml.safe_load(text)
+    if re.match("-?0[0-9]", text):
+        expected = None  # eight to YAML, ten to a person: test_numbers_as_people_write_them
     if type(expected) in (int, float):
         assert repr(value_of(text)) == repr(expected)
 
@@ -262,6 +265,7 @@ def test_all_that_is_wrong_is_told_at_once(place: Path) -> None:
         "row 4 (id A1): siblings 0: must be a whole number, at least 1.",
         "row 4 (id A1): diversity -1: must be a number, at least 0.",
         "row 4 (id A1): father_face 1.5: must be a whole number, at least 0.",
+        "row 4 (id A1): child.age=-1: must be at least 0. Or null.",
         "row 4 (id A1): father photos: not a file.",
         "row 4 (id A1): mother photos/no.jpg: no such file.",
         "row 5: child.age=-1: must be at least 0. Or null.",

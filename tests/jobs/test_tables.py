@@ -214,7 +214,8 @@ def test_what_is_written_is_read(table: list[dict[str, Any]]) -> None:
         for row, before in zip(expected, table, strict=True):
             if before[name] is not None:
                 row[name] = become(before[name])
-    assert repr([row for _, row in rows("a.parquet", data)]) == repr(expected)  # repr: NaN is not equal to itself
+    read = [{name: value for name, value in row.items() if value == value} for row in expected]  # NaN is an empty cell
+    assert repr([row for _, row in rows("a.parquet", data)]) == repr(read)
     texts = [{name: text for name, value in row.items() if (text := text_of(value).strip())} for row in expected]
     assert [row for _, row in rows("a.csv", csv_of(table))] == [row for row in texts if row]
 
