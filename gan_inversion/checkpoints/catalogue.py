@@ -16,6 +16,7 @@ from safetensors.torch import load, load_file, save
 from torch import Tensor
 
 from ..interfaces import UserError
+from ..spelling import suggestion
 from ..storage import write_atomically
 
 _CLONE = Path(__file__).resolve().parents[2] / "weights"
@@ -116,6 +117,19 @@ def bring(entry: Entry) -> Path:
             f"  put it   {path}\n  licence  {entry.licence}"
         )
     return path
+
+
+def checkpoint_file(name: str) -> Path:
+    """A checkpoint by its path, or by the name of its entry. Raises UserError where there is neither."""
+    entry, path = public_checkpoint(name), Path(name).expanduser()
+    if entry:
+        return bring(entry)
+    if path.exists() or path.suffix or len(path.parts) > 1:  # reading tells what is wrong with a path
+        return path
+    if name in read_catalogue():
+        raise UserError(f"{name}: no StyleGAN checkpoint. The default generator is generator=mobile_stylegan.")
+    public = [known for known, one in read_catalogue().items() if one.page]
+    raise UserError(f"{name}: there is no such file, nor a checkpoint of that name.{suggestion(name, public)}")
 
 
 def load_weights(name: str) -> dict[str, Tensor]:

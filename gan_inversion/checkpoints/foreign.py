@@ -201,6 +201,18 @@ def _described(tree: Any) -> str:
     return f"a dict of {', '.join(keys[:5])[:200] or 'nothing'}"
 
 
+def _kind(header: Any, names: set[str]) -> str:
+    """What a safetensors file holds that is no generator."""
+    kind = header.get("kind") if isinstance(header, dict) else None
+    if kind:
+        return str(kind)[:100]
+    if names & {"ws", "father", "mother"}:
+        return "latents"
+    if "blocks.0.conv1.depthwise" in names:
+        return "the default generator (generator=mobile_stylegan)"
+    return "tensors of unknown origin"
+
+
 def _read_safetensors(path: Path, header_size: int, size: int) -> Checkpoint:
     if header_size > HEADER:
         raise UserError(f"its header of {header_size} bytes is larger than any generator's")
@@ -209,10 +221,7 @@ def _read_safetensors(path: Path, header_size: int, size: int) -> Checkpoint:
             told = (file.metadata() or {}).get("gan_inversion")
             header = json.loads(told) if told else {}
             if not isinstance(header, dict) or header.get("kind") != KIND:
-                kind = header.get("kind") if isinstance(header, dict) else None
-                raise UserError(
-                    f"it holds {str(kind)[:100] if kind else 'tensors of unknown origin'}, not a generator of ours"
-                )
+                raise UserError(f"it holds {_kind(header, set(file.keys()))}, not a StyleGAN generator")
             state: dict[str, Tensor] = {name: as_float32(file.get_tensor(name)) for name in sorted(file.keys())}
     except SafetensorError as error:
         raise UserError(f"it is a damaged safetensors file ({error}). Download or convert it again") from None

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from importlib import import_module
-from pathlib import Path
 
-from ..checkpoints.catalogue import bring, public_checkpoint
+from ..checkpoints.catalogue import checkpoint_file, public_checkpoint
 from ..checkpoints.checkpoint import FAMILIES, Checkpoint, printable
 from ..checkpoints.foreign import read_checkpoint
 from ..interfaces import UserError
@@ -39,7 +38,7 @@ def from_file(
         raise UserError(f"generator.domain={domain}: choose one of {', '.join(DOMAINS)}.")
     if precision not in PRECISIONS:
         raise UserError(f"generator.precision={precision}: choose one of {', '.join(PRECISIONS)}.")
-    file = bring(entry) if entry else Path(path).expanduser()
+    file = checkpoint_file(path)
     checkpoint = read_checkpoint(file)
     try:
         generator = build_checkpoint(checkpoint, device, class_label, domain, precision)

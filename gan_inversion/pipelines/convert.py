@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints.catalogue import bring, public_checkpoint
+from ..checkpoints.catalogue import checkpoint_file, public_checkpoint
 from ..checkpoints.checkpoint import Checkpoint, printable
 from ..checkpoints.foreign import read_checkpoint, save_checkpoint
 from ..generators.family import StyleGAN
@@ -24,7 +24,7 @@ def convert(source: str, target: str | None, overwrite: bool) -> None:
     if output and output.exists() and not overwrite:
         raise UserError(f"output={target} exists. Choose another name, or overwrite=true.")
     entry = public_checkpoint(source)
-    checkpoint = read_checkpoint(bring(entry) if entry else Path(source).expanduser())
+    checkpoint = read_checkpoint(checkpoint_file(source))
     if entry:
         checkpoint = replace(checkpoint, facts={**checkpoint.facts, "licence": entry.licence})
     label = 0 if any(name.startswith("mapping.embed.") for name in checkpoint.state) else None

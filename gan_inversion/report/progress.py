@@ -82,6 +82,7 @@ class InversionBar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._bar.leave = self._bar.n > 0  # nothing to do is no failure: the store had all
         self._bar.close()
 
 

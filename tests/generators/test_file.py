@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 import gan_inversion as gi
 from gan_inversion.build import build
@@ -246,6 +247,32 @@ def test_a_catalogue_entry_is_converted_with_its_licence(run: Callable[..., Ran]
     save_checkpoint(tmp_path / "free.safetensors", checkpoint)
     said = run("convert_weights", "input=free.safetensors").stdout
     assert re.search(r"\nlicence +CC0 \?\[2J\n", said), said
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("stylegan2_ffhq_config_g", "Did you mean stylegan2_ffhq_config_f?"),
+        ("mobile_stylegan_ffhq", "generator=mobile_stylegan"),
+        ("there/is/none.pkl", "there is no such file. Check the path"),
+    ],
+)
+def test_names_that_are_no_checkpoint(name: str, said: str, run: Callable[..., Ran]) -> None:
+    assert said in run("convert_weights", f"input={name}", code=1).stderr
+    with pytest.raises(UserError, match=re.escape(said)):
+        from_file(name)
+
+
+def test_other_files_of_ours_are_called_by_their_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    for name, said in (
+        ("ws", "latents"),
+        ("blocks.0.conv1.depthwise", "the default generator"),
+        ("x", "tensors of unknown"),
+    ):
+        save_file({name: torch.ones(2)}, path)
+        with pytest.raises(UserError, match=f"it holds {said}.*, not a StyleGAN generator"):
+            from_file(str(path))
 
 
 def test_the_mean_of_w_that_a_file_lacks_is_that_of_samples() -> None:
