@@ -37,6 +37,7 @@ def script(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], N
             if {"-h", "--help"} & set(sys.argv[1:]):
                 print(help_text(name))
                 return
+            FAILED.clear()
             os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and leave without a traceback
             store = ConfigStore.instance()
             store.store(name="schema", node=SCHEMAS[name])
@@ -110,10 +111,11 @@ def readable(error: Exception, name: str) -> str:
         error = error.__cause__
     text = str(error).strip()
     found = re.search(r"Key '([\w.]+)' (?:is )?not in|Could not override '([\w.@/]+)'", text)
-    option = re.search(r"Could not (?:find|load) '(\w+)/+([^']+)'", text)
+    option = re.search(r"Could not (?:find|load) '(hydra/\w+|\w+)/+([^']+)'", text)
     if option:
         options = [path.stem for path in (CONFIGS / option[1]).glob("*.yaml")]
-        return f"{option[1]}={option[2]}: no such option.{suggestion(option[2], options)}"
+        known = suggestion(option[2], options) if options else " Is its package installed?"
+        return f"{option[1]}={option[2]}: no such option.{known}"
     if found:
         key = (re.search(r"full_key: ([\w.]+)", text) or [None, found[1] or found[2]])[1]
         return f"unknown key {key}.{suggestion(str(key), _all_keys(name))}"

@@ -32,4 +32,4 @@ class Checkpoint:
 
 def printable(text: str) -> str:
     """What a file says, short, and without anything that could control a terminal."""
-    return "".join(one if one.isprintable() else "?" for one in text[:LONGEST_MESSAGE])
+    return "".join(one if one.isprintable() else "?" for one in " ".join(text.split())[:LONGEST_MESSAGE])

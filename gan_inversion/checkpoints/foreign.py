@@ -56,11 +56,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
     found in it and the remedy, whatever is wrong with it.
     """
     try:
-        file_hash = sha256_of_file(path) if path.is_file() else ""
         checkpoint = _read(path)
         plain = json.dumps([dict(checkpoint.options), dict(checkpoint.facts)])
         options, facts = json.loads(plain)
-        facts["file_sha256"] = file_hash
+        facts["file_sha256"] = sha256_of_file(path)
     except UserError as error:
         message = str(error)
         message = message.removeprefix(f"{path}: ")

@@ -6,6 +6,7 @@ keys only, so they are small wherever they travel.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import time
@@ -141,7 +142,8 @@ class Batch(Job):
             face = self.aligner()(photo, item.name, item.face, None)
             self.store.put_face(key, face, photo)
         else:
-            self.store.link(photo.sha256, FACES, key)  # a note may have been pruned while the entry was made
+            with contextlib.suppress(StorageError):  # a note may have been pruned while the entry was made
+                self.store.link(photo.sha256, FACES, key)
         return _Face(item, key, face)
 
     def _invert(self, faces: Sequence[_Face], on_step: OnStep) -> list[_Face]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,10 @@ from .family import SUMMARY, report, save_timings
 from .inversions import Inverted
 
 COUPLES, THUMBS, DONE, FAILED, TIMINGS = "couples", "thumbs", "done.json", "failed.json", "timings.json"
+# What this project writes into a couple's folder and beside the page; the rest is somebody else's.
+OURS = re.compile(
+    r"(done|failed|family|timings)\.json|latents\.safetensors|(child|father|mother|contact_sheet)[\w.]*|\..*\.part"
+)
 
 
 @dataclass(frozen=True)
@@ -81,8 +86,9 @@ def clear(output: Folder, name: str) -> None:
     place, thumbs = output / COUPLES / name, output / THUMBS / name
     place.remove(DONE)
     for folder in (place, thumbs):
-        for file in folder.names():
-            folder.remove(file)
+        for file in filter(OURS.fullmatch, folder.names()):
+            if folder.local is None or (folder.local / file).is_file():
+                folder.remove(file)
 
 
 def is_whole(output: Folder, couple: Couple, marker: Mapping[str, Any], verify: bool) -> bool:

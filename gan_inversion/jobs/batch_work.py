@@ -7,6 +7,7 @@ import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -40,7 +41,7 @@ class Counts:
     settled: bytearray = field(default_factory=bytearray)  # a 1 for each couple, by place, whose marker is of this job
 
     def __post_init__(self) -> None:
-        self.settled = bytearray(self.total)
+        self.settled = self.settled or bytearray(self.total)
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,13 @@ def identity_of(couple: Couple, job: str, sizes: Sequence[int | None], files: Se
 
     files: hashes of the files that its settings name.
     """
-    parts = [job, couple.id, couple.father, couple.mother, couple.settings, couple.notes, sizes, files]
+    settings = [pair for pair in couple.settings if not files_of([pair])]
+    parts = [job, couple.id, couple.father, couple.mother, settings, couple.notes, sizes, files]
     return hash_of(json.dumps(parts, sort_keys=True).encode())
 
 
 def unfinished(
-    manifest: Manifest, output: Folder, job: str, counts: Counts, retry_failed: bool, verify: bool
+    manifest: Manifest, output: Folder, job: str, counts: Counts, retry_failed: bool, verify: Callable[[], bool]
 ) -> Iterator[Todo]:
     """Couples to do, in order; the others are counted. Markers are read a chunk ahead.
 
@@ -78,8 +80,8 @@ def unfinished(
             sizes = photos.size(couple.father), photos.size(couple.mother)
             identity = identity_of(couple, job, sizes, [hash_of_file(path) for path in files_of(couple.settings)])
             marker = markers.get(couple.id, {})
-            if marker.get("couple") == identity and not photos.replaced(couple, marker, verify):
-                if marker["status"] == "done" and is_whole(output, couple, marker, verify):
+            if marker.get("couple") == identity and not photos.replaced(couple, marker, verify()):
+                if marker["status"] == "done" and is_whole(output, couple, marker, verify()):
                     counts.done += 1
                     counts.before += 1
                     counts.settled[place] = 1
@@ -109,13 +111,17 @@ class Couples:
         self._open = 0
         self._sizes: dict[FaceItem, int | None] = {}  # of faces that are wanted or under way
         self._inverting: set[FaceItem] = set()
+        self._held: deque[FaceItem] = deque()  # equal to one of those
 
     def take(self, most: int) -> Sequence[tuple[int, Any]]:
         """A couple whose faces are done, else faces."""
-        while self.stopped_by is None and not self._ready and len(self._wanted) < most and self._open < OPEN:
-            todo = next(self.todo, None)
-            if todo is None:
-                break
+        while self.stopped_by is None and not self._ready and self._open < OPEN:
+            faces = self._next_faces(most)
+            if len(faces) == most or (todo := next(self.todo, None)) is None:
+                return [self._give(None, item) for item in faces]
+            for item in reversed(faces):
+                self._wanted.appendleft(item)
+                self._inverting.discard(item)
             self._open += 1
             items = self._items(todo.couple)
             self._sizes |= {item: size for item, size in zip(items, todo.sizes, strict=True) if item not in self._faces}
@@ -131,14 +137,14 @@ class Couples:
     def _next_faces(self, most: int) -> list[FaceItem]:
         """Wanted faces, but for those of a photograph that is under way under another name: the store will have them."""
         chosen: list[FaceItem] = []
-        for item in list(islice(self._wanted, OPEN)):
-            if len(chosen) == most:
-                break
+        while self._wanted and len(chosen) < most:
+            item = self._wanted.popleft()
             twins = [one for one in self._inverting if one.face == item.face and self._sizes[one] == self._sizes[item]]
-            if not twins or not {_content(one) for one in twins} & {_content(item)}:
+            if _content(item) in map(_content, twins) if twins else False:
+                self._held.append(item)
+            else:
                 chosen.append(item)
                 self._inverting.add(item)
-                self._wanted.remove(item)
         return chosen
 
     def keep(self, number: int, result: Any) -> None:
@@ -188,6 +194,8 @@ class Couples:
     def _keep_face(self, item: FaceItem, result: Any) -> None:
         waiting = self._waiting.pop(item, [])
         self._inverting.discard(item)
+        self._wanted.extendleft(self._held)
+        self._held.clear()
         self._sizes.pop(item, None)
         if isinstance(result, FaceDone) and not result.finished:
             return  # interrupted: its couples are not done, and nobody asks for more
@@ -239,6 +247,7 @@ class Couples:
         return self._number, item
 
 
+@lru_cache(maxsize=1000)
 def _content(item: FaceItem) -> str:
     """What tells equal photographs, whatever they are called; of one that cannot be read, its own name."""
     try:

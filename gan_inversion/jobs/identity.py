@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -38,11 +39,11 @@ def files_of(settings: Iterable[tuple[str, Any]]) -> list[str]:
 
 def hash_of_file(path: str) -> str:
     """Of a file, hashed once as long as it stays the same; of what is none, such as an entry of the catalogue, its name."""
-    try:
-        stat = Path(path).expanduser().stat()
-    except OSError:
+    file = os.path.expanduser(path)  # noqa: PTH111 (pathlib raises where there is no such user)
+    if not os.path.isfile(file):  # noqa: PTH113 (pathlib raises for names that no disk can have)
         return path
-    return _hash_of_file(Path(path).expanduser(), stat.st_size, stat.st_mtime_ns)
+    stat = Path(file).stat()
+    return _hash_of_file(Path(file), stat.st_size, stat.st_mtime_ns)
 
 
 def _hash_of_checkpoint(path: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -166,34 +167,36 @@ class _Reader:
                     wrong.append(reason)
         pairs.sort(key=itemgetter(0))
         if wrong:
-            reasons += wrong + self._alone([pair for pair in pairs if not problem_with(*pair)])
+            reasons += wrong + self._problems([pair for pair in pairs if not problem_with(*pair)])
             return tuple(pairs), tuple(notes)
         known = tuple(map(id, pairs))  # by identity: 1, 1.0 and True are equal, but not the same setting
         if known not in self.settings:
-            problem = ""
-            try:
-                self.check(dict(pairs))
-            except StorageError:
-                raise
-            except UserError as error:
-                problem = " ".join(self._alone(pairs) or str(error).split("\n"))
-            self.settings[known] = tuple(pairs), problem
+            self.settings[known] = tuple(pairs), " ".join(self._problems(pairs))
         settings, problem = self.settings[known]
         if problem:
             reasons.append(problem)
         return settings, tuple(notes)
 
-    def _alone(self, pairs: Sequence[tuple[str, Any]]) -> list[str]:
-        """What is wrong with each of a row's settings by itself: people would rather mend them all at once."""
+    def _problems(self, pairs: Sequence[tuple[str, Any]]) -> list[str]:
+        """What is wrong with a row's settings: with each of a group by itself, else with a group, else with all together."""
+        whole = self._problem(pairs)
+        if not whole:
+            return []
         found = []
-        for pair in pairs:
-            try:
-                self.check(dict([pair]))
-            except StorageError:
-                raise
-            except UserError as error:
-                found.append(" ".join(str(error).split("\n")))
-        return list(dict.fromkeys(found))
+        for group in dict.fromkeys(key.partition(".")[0] for key, _ in pairs):
+            part = [pair for pair in pairs if pair[0].partition(".")[0] == group]
+            if problem := self._problem(part):
+                found += [alone for pair in part if (alone := self._problem([pair]))] or [problem]
+        return list(dict.fromkeys(found)) or [whole]
+
+    def _problem(self, pairs: Sequence[tuple[str, Any]]) -> str:
+        try:
+            self.check(dict(pairs))
+        except StorageError:
+            raise
+        except UserError as error:
+            return " ".join(str(error).split("\n"))
+        return ""
 
     def _key(self, column: str) -> str:
         if column not in self.columns:
@@ -212,8 +215,8 @@ class _Reader:
             if key in LEAST and isinstance(found, float) and found.is_integer():
                 found = int(found)  # data frames turn whole numbers into floats where a cell is empty
             if self.base is not None and isinstance(found, str) and files_of([(key, found)]):
-                beside = self.base / found  # as photographs, relative to the manifest
-                found = str(beside) if beside.is_file() else found
+                beside = str(self.base / found)  # as photographs, relative to the manifest
+                found = beside if os.path.isfile(beside) else found  # noqa: PTH113 (pathlib raises for impossible names)
             self.cells[place] = (key, found), problem_with(key, found)
         return self.cells[place]
 

@@ -29,9 +29,7 @@ def problem_with_id(name: str) -> str:
 
 def problem_with(key: str, value: Any) -> str:
     """Of numbers that are none, and of the keys that are no group's, which are checked by what is built of them."""
-    if any(
-        isinstance(one, float) and not math.isfinite(one) for one in (value if isinstance(value, tuple) else (value,))
-    ):
+    if not _finite(value):
         return f"{key} {value!r}: must be a finite number."
     if key in LEAST and not (value is None and key.endswith("_face")):
         if type(value) is not int or not LEAST[key] <= value < 2**63:
@@ -40,6 +38,12 @@ def problem_with(key: str, value: Any) -> str:
     elif key == "diversity" and (type(value) not in (int, float) or value < 0):
         return f"{key} {value!r}: must be a number, at least 0."
     return ""
+
+
+def _finite(value: Any) -> bool:
+    return (
+        all(map(_finite, value)) if isinstance(value, tuple) else not isinstance(value, float) or math.isfinite(value)
+    )
 
 
 def value_of(text: str) -> Any:

@@ -19,6 +19,7 @@ from .couples import Couple, Manifest
 from .tables import FORMATS
 
 REMEMBERED = 50_000  # photographs whose size is remembered
+ROLES = ("father", "mother")
 FEW = 16  # folders on far storage that are listed one by one
 
 
@@ -74,11 +75,12 @@ def _absent_far(storage: str, photos: Mapping[str, tuple[Folder, str]]) -> list[
 
 
 class Photos:
-    """Sizes and dates of a manifest's photographs, each asked for once, side by side where they are far away."""
+    """Sizes and hashes of a manifest's photographs, each asked for once, sizes side by side where they are far away."""
 
     def __init__(self, manifest: Manifest) -> None:
         self.manifest = manifest
         self._sizes: OrderedDict[str, int | None] = OrderedDict()
+        self._hashes: OrderedDict[str, str | None] = OrderedDict()
 
     def look(self, paths: Iterable[str]) -> None:
         """Ask for those that are not known yet."""
@@ -104,12 +106,21 @@ class Photos:
             if not (verify and "rows" in marker) and not _newer(folder, name, marker):
                 continue
             sha256 = known[0].get(f"{role}_photo_sha256")
-            try:
-                if sha256 is None or hash_of(folder.read(name)) != sha256:
-                    return True
-            except FileNotFoundError:
+            if sha256 is None or self._hash(path) != sha256:
                 return True
         return False
+
+    def _hash(self, path: str) -> str | None:
+        """SHA-256; None if it cannot be read, of which reading it as a couple's photograph will tell."""
+        if path not in self._hashes:
+            folder, name = self.manifest.photo(path)
+            try:
+                self._hashes[path] = hash_of(folder.read(name))
+            except (FileNotFoundError, StorageError):
+                self._hashes[path] = None
+            if len(self._hashes) > REMEMBERED:
+                self._hashes.popitem(last=False)
+        return self._hashes[path]
 
 
 def _newer(folder: Folder, name: str, marker: Mapping[str, Any]) -> bool:
@@ -153,7 +164,8 @@ def pictures(folder: Folder, url: str, leave_out: Iterable[str] = ()) -> dict[st
     return {
         name: sorted(file for file in files if not file.startswith("."))
         for name, files in sorted(found.items())
-        if not name.startswith(".") and name not in inside
+        if not name.startswith(".")
+        and (name not in inside or any(is_picture_of(role, f) for role in ROLES for f in files))
     }
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 FACES, INVERSIONS, PHOTOS = "faces", "inversions", "photos"
 DATA = {FACES: ".png", INVERSIONS: ".safetensors"}  # what lies beside the JSON
 DAMAGED = ".damaged"
+STATES = ("whole", "damaged", "incomplete", "unreadable")
+PATIENCE = (1.0, 4.0)  # seconds before a storage that is far away is asked again
 
 
 @dataclass(frozen=True)
@@ -118,13 +121,15 @@ class Store:
             self._folder.write(name, b"")
 
     def check(self, kind: str, key: str) -> str:
-        """Whether an entry is what was written: "whole", "damaged" or "incomplete". Nothing is set aside."""
+        """Whether an entry is what was written: one of `STATES`. Nothing is set aside."""
         try:
             self._parse(kind, key)
         except FileNotFoundError:
             return "incomplete"
         except ValueError:
             return "damaged"
+        except StorageError:
+            return "unreadable"
         return "whole"
 
     @property
@@ -139,18 +144,22 @@ class Store:
     def _read(self, kind: str, key: str) -> tuple[bytes, dict[str, Any]] | None:
         if self.path is None:
             return None
-        try:
-            return self._parse(kind, key)
-        except FileNotFoundError:
-            return None
-        except ValueError as error:
-            self._set_aside(kind, key, error)
-            return None
-        except StorageError as error:
-            if self._folder.local is None:  # a storage that fails for a while, and would for the next entry
-                raise
-            log.warning("store entry %s cannot be read (%s): made again", key[:12], error)
-            return None
+        for pause in (*PATIENCE, None):
+            try:
+                return self._parse(kind, key)
+            except FileNotFoundError:
+                return None
+            except ValueError as error:
+                self._set_aside(kind, key, error)
+                return None
+            except StorageError as error:
+                if self._folder.local is not None:
+                    log.warning("store entry %s cannot be read (%s): made again", key[:12], error)
+                    return None
+                if pause is None:
+                    raise
+                time.sleep(pause)
+        raise AssertionError("not reached")
 
     def _parse(self, kind: str, key: str) -> tuple[bytes, dict[str, Any]]:
         """Data and fields. Raises FileNotFoundError, or ValueError if they are not what was written."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..image import hash_of_file
 from ..interfaces import UserError
 from ..storage import Folder
-from .store import DAMAGED, DATA, FACES, INVERSIONS, PHOTOS, Store, name_of
+from .store import DAMAGED, DATA, FACES, INVERSIONS, PHOTOS, STATES, Store, name_of
 
 LIVE = 3600  # seconds after which an unfinished file belongs to a process that is gone
 Progress = Callable[[Iterable[tuple[str, str]]], Iterable[tuple[str, str]]]
@@ -58,8 +58,8 @@ def contents(store: Store) -> Contents:
 
 
 def verify(store: Store, found: Contents, progress: Progress) -> dict[str, list[str]]:
-    """Read every entry and compare its checksum. -> "whole", "damaged" and "incomplete" entries, as KIND/KEY."""
-    told: dict[str, list[str]] = {"whole": [], "damaged": [], "incomplete": []}
+    """Read every entry and compare its checksum. -> entries by their state, one of `STATES`, as KIND/KEY."""
+    told: dict[str, list[str]] = {state: [] for state in STATES}
     for kind, key in progress(list(found.entries)):
         told[store.check(kind, key)].append(f"{kind}/{key}")
     return told
@@ -78,8 +78,10 @@ def prune(store: Store, found: Contents, keep_days: float | None, damaged: Colle
         written = folder.written_at(name)
         return written is not None and now - written > seconds
 
-    def there(kind: str, key: str) -> bool:  # made again since the store was listed
-        return folder.size(f"{name_of(kind, key)}.json") is not None
+    def new(kind: str, key: str) -> bool:  # made since the store was listed
+        return (kind, key) not in found.entries and folder.size(f"{name_of(kind, key)}.json") is not None
+
+    damaged = {name for name in damaged if store.check(*name.split("/")) == "damaged"}  # not made again since
 
     gone = found.damaged + [name for name in found.parts if old(name, LIVE)]
     kept = set()
@@ -94,7 +96,7 @@ def prune(store: Store, found: Contents, keep_days: float | None, damaged: Colle
         notes = {link: f"{PHOTOS}/{photo}/{link[0]}-{link[1]}" for link in links}
         bad = {link for link in links if f"{link[0]}/{link[1]}" in damaged}
         gone += [note for link, note in notes.items() if link in bad]
-        gone += [n for link, n in notes.items() if link not in kept | bad and old(n, LIVE) and not there(*link)]
+        gone += [n for link, n in notes.items() if link not in kept | bad and old(n, LIVE) and not new(*link)]
     remove(folder, gone)
     return gone
 

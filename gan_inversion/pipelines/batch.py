@@ -49,19 +49,21 @@ def run_batch(values: Mapping[str, Any], files: Mapping[str, str]) -> None:
     counts = Counts(len(manifest.couples))
     machine = [torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()]
     identity = hash_of(json.dumps([job, versions(), inverter.generator.sha256, machine], sort_keys=True).encode())
-    todo = unfinished(manifest, output, identity, counts, values["retry_failed"], values["verify"])
+    interrupted: list[bool] = []
+    verify = lambda: values["verify"] and not interrupted  # noqa: E731 (after Ctrl-C nobody waits for checksums)
+    todo = unfinished(manifest, output, identity, counts, values["retry_failed"], verify)
     generator = inverter.generator
     aligner = json.dumps(values["aligner"], sort_keys=True)
     make_aligner = partial(_aligner, aligner, generator.resolution, generator.domain)
     batch = Batch(task, make_aligner, partial(_conceive, text, task.make_inverter), store, output, values["seed"])
-    interrupted = False
     with BatchBar(counts.total) as bar:
         show = lambda: bar.show(counts.done + counts.failed, counts.inverted, counts.found, counts.failed)  # noqa: E731
         work = Couples(todo, manifest, output, counts, show)
         try:
             runner.run(batch, work, bar.step)
         except KeyboardInterrupt:
-            interrupted = True
+            interrupted.append(True)
+        interrupted += [True] * bool(counts.total - counts.done - counts.failed)
         for _ in todo if work.stopped_by is None else ():  # after Ctrl-C: what earlier runs did is counted to the end
             pass
         show()
@@ -70,7 +72,7 @@ def run_batch(values: Mapping[str, Any], files: Mapping[str, str]) -> None:
             f"{work.stopped_by} {counts.done} of {counts.total} couples are done and kept; then the same command goes on."
         )
     counts = write_report(manifest, output, counts, inverter, job)
-    say_goodbye(output, counts, interrupted)
+    say_goodbye(output, counts, bool(interrupted))
 
 
 def say_goodbye(output: Folder, counts: Counts, interrupted: bool) -> None:

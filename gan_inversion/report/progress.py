@@ -90,7 +90,8 @@ class BatchBar:
     """Couples done, faces inverted, failures, rate, time left. Elsewhere than on a terminal, a line every 30 seconds."""
 
     def __init__(self, total: int, before: int = 0) -> None:
-        self._bar = _bar(total=total, initial=before, desc="couples", unit="couple")
+        # The mean rate: between couples only steps are shown, which a moving one would take for no time.
+        self._bar = _bar(total=total, initial=before, desc="couples", unit="couple", smoothing=0)
         self._told = ""
 
     def __enter__(self) -> BatchBar:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,11 @@ from gan_inversion.blending.conception import Child, Conception
 from gan_inversion.image import decode_photo
 from gan_inversion.interfaces import Step, StorageError, UserError
 from gan_inversion.jobs import batch
-from gan_inversion.jobs.batch_work import Couples
+from gan_inversion.jobs.batch_work import Counts, Couples, Todo
+from gan_inversion.jobs.couples import Couple, Manifest
 from gan_inversion.jobs.identity import files_of, hash_of_file, job_of
-from gan_inversion.jobs.manifest_cells import value_of
+from gan_inversion.jobs.manifest import read_manifest
+from gan_inversion.jobs.manifest_cells import problem_with, value_of
 from gan_inversion.jobs.store import Store
 from gan_inversion.jobs.store_care import contents, forget
 from gan_inversion.pipelines.batch import run_batch
@@ -127,6 +129,25 @@ def test_a_photograph_replaced_by_one_of_the_same_size(run: Run) -> None:
     assert "(4 by earlier runs)" in run("verify=true")
 
 
+def test_a_photograph_that_cannot_be_read_again_costs_its_couples_only(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_manifest(Path("couples.csv"), 4, make_photos(Path("photos"), 4))
+    run()
+    read, hashed = Folder.read, []
+
+    def broken(self: Folder, name: str) -> bytes:
+        hashed.append(name)
+        if name == "photos/p000.png":
+            raise StorageError(f"{name}: cannot be read (Input/output error).")
+        return read(self, name)
+
+    monkeypatch.setattr(Folder, "read", broken)
+    said = run("verify=true", error=UserError)
+    assert "2 of 4 couples done, 2 failed, 0 not done (2 by earlier runs)" in said
+    assert hashed.count("photos/p001.png") == 1  # for two couples
+
+
 def test_a_photograph_replaced_between_its_inversion_and_its_couple(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     make_manifest(Path("couples.csv"), 1, make_photos(Path("photos"), 4))
     finish, father = batch.Batch.finish, Path("photos/p000.png")
@@ -140,6 +161,8 @@ def test_a_photograph_replaced_between_its_inversion_and_its_couple(run: Run, mo
     monkeypatch.setattr(batch.Batch, "finish", replacing)
     run()
     (row,) = table(Path("out"))
+    assert hash_of_file("no/such/file") == "no/such/file"
+    assert (hash_of_file("photos"), hash_of_file("~nobody/x"), hash_of_file("a\0b")) == ("photos", "~nobody/x", "a\0b")
     assert row["father_photo_sha256"] == hash_of_file(str(father))
     monkeypatch.setattr(batch.Batch, "finish", finish)
     run(out="calm")
@@ -168,6 +191,10 @@ def test_the_content_of_a_start_is_part_of_the_job(tmp_path: Path) -> None:
 def test_what_a_killed_attempt_left_is_removed(run: Run) -> None:
     make_manifest(Path("couples.csv"), 2, make_photos(Path("photos"), 2), siblings=lambda i: 3)
     run()
+    theirs = [Path("out/couples/c00000/notes.txt"), Path("out/couples/c00001/child_folder/x.png")]
+    for path in theirs:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
     make_manifest(Path("couples.csv"), 2, make_photos(Path("photos"), 2), siblings=lambda i: 1)
     for name in ("c00000", "c00001"):
         Path(f"out/couples/{name}/done.json").unlink()
@@ -175,6 +202,9 @@ def test_what_a_killed_attempt_left_is_removed(run: Run) -> None:
     assert not list(Path("out").glob("*/*/child_0[23]*"))
     make_manifest(Path("new.csv"), 2, make_photos(Path("photos"), 2), siblings=lambda i: 1)
     run(manifest="new.csv", out="calm")
+    assert all(path.exists() for path in theirs)
+    shutil.rmtree(theirs[1].parent)
+    theirs[0].unlink()
     left, calm = ({path.name for path in Path(out).glob("*/*/*")} for out in ("out", "calm"))
     assert left == calm
 
@@ -210,7 +240,34 @@ def test_a_manifest_that_is_the_folder_of_everything(run: Run) -> None:
         assert "2 of 2 couples done" in run(manifest=".", out="runs/x")
 
 
+def test_a_couple_whose_folder_is_written_to_stays_a_couple(run: Run) -> None:
+    for role, photo in zip(("father", "mother"), make_photos(Path("photos"), 2), strict=True):
+        Path("families/f0").mkdir(parents=True, exist_ok=True)
+        shutil.copy(f"photos/{photo}", f"families/f0/{role}.png")
+    assert "1 of 1 couples done" in run(manifest="families", out="families/f0/out")
+
+
 # ------------------------------------------------------------------ faces once
+
+
+def test_copies_keep_no_other_face_waiting(tmp_path: Path) -> None:
+    """Eight workers ask: they get the father once, and the mothers of many couples."""
+    (tmp_path / "p").mkdir()
+    for i in range(20):
+        (tmp_path / f"p/f{i}").write_bytes(b"father")
+        (tmp_path / f"p/m{i:02d}").write_bytes(b"mother%02d" % i)
+    couples = [Couple(f"c{i}", f"p/f{i}", f"p/m{i:02d}", (), ()) for i in range(20)]
+    todo = (Todo(couple, "", place, (6, 8)) for place, couple in enumerate(couples))
+    work = Couples(
+        todo, Manifest(couples, Folder(str(tmp_path))), Folder(str(tmp_path / "out")), Counts(20), lambda: None
+    )
+    given = [work.take(1) for _ in range(8)]
+    names = [item.name for ((_, item),) in given]
+    assert len(set(names)) == 8
+    assert sum(name.startswith("p/f") for name in names) == 1
+    father = next(number for ((number, item),) in given if item.name.startswith("p/f"))
+    work.keep(father, batch.FaceDone(given[0][0][1], "", ""))
+    assert any(item.name.startswith("p/f") for _, item in work.take(12))
 
 
 @pytest.mark.parametrize("more", [(), ("runner.workers=2",)])
@@ -343,6 +400,19 @@ def test_children_of_no_finite_numbers_fail(run: Run, monkeypatch: pytest.Monkey
     assert "latents that are not finite" in table(Path("out"))[0]["error"]
 
 
+def test_settings_that_need_each_other_are_no_problem_beside_another(tmp_path: Path) -> None:
+    def check(settings: Mapping[str, Any]) -> None:
+        if "inherit.nose" in settings and "inherit.path" not in settings:
+            raise UserError("inherit.nose needs inherit.path")
+
+    row = {"id": "a", "father": "x.png", "mother": "x.png", "inherit.nose": "mother", "inherit.path": "r" * 300}
+    (tmp_path / "x.png").touch()
+    write_manifest(tmp_path / "couples.csv", [{**row, "siblings": "two"}])
+    with pytest.raises(UserError, match="siblings 'two'") as caught:
+        read_manifest(str(tmp_path / "couples.csv"), check)
+    assert "needs" not in str(caught.value)
+
+
 @pytest.mark.parametrize("weight", ["NaN", "Infinity"])
 def test_numbers_that_are_none_are_no_settings(weight: str, run: Run) -> None:
     make_photos(Path("photos"), 2)
@@ -374,6 +444,7 @@ def test_all_that_is_wrong_with_a_row_is_told_at_once(run: Run) -> None:
 
 
 def test_numbers_as_people_write_them() -> None:
+    assert "finite" in problem_with("child.ages", ((1.0, float("nan")), 2))
     assert [value_of(text) for text in ("0010", "-007", "1:30", "08.50", "0")] == [10, -7, "1:30", 8.5, 0]
 
 

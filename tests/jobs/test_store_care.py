@@ -114,12 +114,14 @@ def test_prune_takes_rubbish_only(store: Store, run: Callable[..., Ran]) -> None
 def test_prune_by_age(store: Store, run: Callable[..., Ran]) -> None:
     root = Path(store.path or "")
     for path in root.rglob("*"):
-        if path.name.startswith("00"):
+        if path.name.startswith("00") or "-00" in path.name:
             os.utime(path, (time.time() - 40 * 86400,) * 2)
     run("store", "do=prune", "keep_days=60", f"store.path={store.path}")
     assert store.get("00" + "0" * 62) is not None
+    assert list(root.glob("photos/*/*-00*"))
     run("store", "do=prune", "keep_days=30", f"store.path={store.path}")
     assert store.get("00" + "0" * 62) is None
+    assert not list(root.glob("photos/*/*-00*"))
     assert store.get("01" + "0" * 62) is not None
 
 
