@@ -16,7 +16,7 @@ from ..report.batch_page import page
 from ..report.run_folder import JOB, open_folder, provenance, versions
 from ..storage import Folder
 from .batch_folder import COUPLES, TIMINGS, facts_of_marker, read_json, row_without_child
-from .batch_work import CHUNK, Counts
+from .batch_todo import CHUNK, Counts
 from .couples import Manifest
 from .tables import csv_of, parquet_of
 

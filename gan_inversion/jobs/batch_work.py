@@ -2,96 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice
 from typing import Any
 
 from ..interfaces import StorageError, UserError
 from ..latents import hash_of
 from ..storage import Folder
 from .batch import ROLES, CoupleDone, CoupleItem, FaceDone, FaceItem
-from .batch_folder import facts_of_marker, is_whole, save_failure
+from .batch_folder import save_failure
+from .batch_todo import Counts, Todo
 from .couples import Couple, Manifest
-from .identity import files_of, hash_of_file
-from .manifest_photos import Photos
 
 log = logging.getLogger(__name__)
 
 OPEN = 512  # couples that wait for a face at once
 REMEMBERED = 20_000  # faces whose place in the store is remembered; others are looked up again
-CHUNK = 256  # markers read side by side
 LOSSES = 3  # times a couple may find its faces gone from the store
-
-
-@dataclass
-class Counts:
-    """Of couples, and of faces inverted in this run."""
-
-    total: int
-    done: int = 0
-    failed: int = 0
-    before: int = 0  # of done and failed: by earlier runs
-    inverted: int = 0
-    found: int = 0  # faces that the store had
-    settled: bytearray = field(default_factory=bytearray)  # a 1 for each couple, by place, whose marker is of this job
-
-    def __post_init__(self) -> None:
-        self.settled = self.settled or bytearray(self.total)
-
-
-@dataclass(frozen=True)
-class Todo:
-    """A couple that an earlier run did not finish."""
-
-    couple: Couple
-    identity: str
-    place: int  # in the manifest
-    sizes: tuple[int | None, ...]  # bytes of its photographs
-
-
-def identity_of(couple: Couple, job: str, sizes: Sequence[int | None], files: Sequence[str] = ()) -> str:
-    """Hash of all that a couple's folder depends on. Photographs by name and size: they are read only when needed.
-
-    files: hashes of the files that its settings name.
-    """
-    settings = [pair for pair in couple.settings if not files_of([pair])]
-    parts = [job, couple.id, couple.father, couple.mother, settings, couple.notes, sizes, files]
-    return hash_of(json.dumps(parts, sort_keys=True).encode())
-
-
-def unfinished(
-    manifest: Manifest, output: Folder, job: str, counts: Counts, retry_failed: bool, verify: Callable[[], bool]
-) -> Iterator[Todo]:
-    """Couples to do, in order; the others are counted. Markers are read a chunk ahead.
-
-    A photograph that was written after the marker, or any with `verify`, is compared with the marker by its hash.
-    """
-    rest = enumerate(manifest.couples)
-    photos = Photos(manifest)
-    while chunk := list(islice(rest, CHUNK)):
-        markers = facts_of_marker(output, [couple.id for _, couple in chunk])
-        photos.look([path for _, couple in chunk for path in (couple.father, couple.mother)])
-        for place, couple in chunk:
-            sizes = photos.size(couple.father), photos.size(couple.mother)
-            identity = identity_of(couple, job, sizes, [hash_of_file(path) for path in files_of(couple.settings)])
-            marker = markers.get(couple.id, {})
-            if marker.get("couple") == identity and not photos.replaced(couple, marker, verify()):
-                if marker["status"] == "done" and is_whole(output, couple, marker, verify()):
-                    counts.done += 1
-                    counts.before += 1
-                    counts.settled[place] = 1
-                    continue
-                if marker["status"] == "failed" and not retry_failed:
-                    counts.failed += 1
-                    counts.before += 1
-                    counts.settled[place] = 1
-                    continue
-            yield Todo(couple, identity, place, sizes)
 
 
 class Couples:

@@ -5,20 +5,16 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from ..interfaces import StorageError, UserError
-from ..latents import hash_of
-from ..storage import SIDE_BY_SIDE, Folder
+from ..storage import Folder
 from .album import SUFFIXES
-from .couples import Couple, Manifest
+from .couples import Manifest
 from .tables import FORMATS
 
-REMEMBERED = 50_000  # photographs whose size is remembered
 ROLES = ("father", "mother")
 FEW = 16  # folders on far storage that are listed one by one
 
@@ -72,66 +68,6 @@ def _absent_far(storage: str, photos: Mapping[str, tuple[Folder, str]]) -> list[
     there = {f"{parent}/{name}" for parent in parents for name in Folder(storage + parent).sizes()}
     names = {path: f"{folder.url[len(storage) :].rstrip('/')}/{name}" for path, (folder, name) in photos.items()}
     return [path for path, name in names.items() if name not in there]
-
-
-class Photos:
-    """Sizes and hashes of a manifest's photographs, each asked for once, sizes side by side where they are far away."""
-
-    def __init__(self, manifest: Manifest) -> None:
-        self.manifest = manifest
-        self._sizes: OrderedDict[str, int | None] = OrderedDict()
-        self._hashes: OrderedDict[str, str | None] = OrderedDict()
-
-    def look(self, paths: Iterable[str]) -> None:
-        """Ask for those that are not known yet."""
-        new = {path: self.manifest.photo(path) for path in dict.fromkeys(paths) if path not in self._sizes}
-        near = all(folder.local is not None for folder, _ in new.values())
-        with ThreadPoolExecutor(1 if near else SIDE_BY_SIDE) as pool:
-            sizes = pool.map(lambda place: place[0].size(place[1]), new.values())
-            self._sizes |= dict(zip(new, sizes, strict=True))
-        while len(self._sizes) > REMEMBERED + len(new):
-            self._sizes.popitem(last=False)
-
-    def size(self, path: str) -> int | None:
-        """Bytes; None if it is not there."""
-        if path not in self._sizes:
-            self.look([path])
-        return self._sizes[path]
-
-    def replaced(self, couple: Couple, marker: Mapping[str, Any], verify: bool) -> bool:
-        """Whether a photograph is another than the one that the couple's marker is of, though its size is the same."""
-        known = marker.get("rows") or [{}]
-        for role, path in (("father", couple.father), ("mother", couple.mother)):
-            folder, name = self.manifest.photo(path)
-            if not (verify and "rows" in marker) and not _newer(folder, name, marker):
-                continue
-            sha256 = known[0].get(f"{role}_photo_sha256")
-            if sha256 is None or self._hash(path) != sha256:
-                return True
-        return False
-
-    def _hash(self, path: str) -> str | None:
-        """SHA-256; None if it cannot be read, of which reading it as a couple's photograph will tell."""
-        if path not in self._hashes:
-            folder, name = self.manifest.photo(path)
-            try:
-                self._hashes[path] = hash_of(folder.read(name))
-            except (FileNotFoundError, StorageError):
-                self._hashes[path] = None
-            if len(self._hashes) > REMEMBERED:
-                self._hashes.popitem(last=False)
-        return self._hashes[path]
-
-
-def _newer(folder: Folder, name: str, marker: Mapping[str, Any]) -> bool:
-    """Whether a photograph was written after a marker. Unknown, so no, unless both are on this machine."""
-    written = marker.get("written")
-    if written is None or folder.local is None:
-        return False
-    try:
-        return os.stat(folder.local / name).st_mtime > written  # noqa: PTH116
-    except OSError:
-        return False
 
 
 def is_picture_of(role: str, name: str) -> bool:

@@ -16,7 +16,8 @@ from ..interfaces import Aligner, Generator, UserError
 from ..inversion.inverter import Inverter
 from ..jobs.batch import Batch
 from ..jobs.batch_report import open_batch, write_report
-from ..jobs.batch_work import Counts, Couples, unfinished
+from ..jobs.batch_todo import Counts, unfinished
+from ..jobs.batch_work import Couples
 from ..jobs.couples import Couple
 from ..jobs.identity import files_of, job_of
 from ..jobs.manifest import read_manifest

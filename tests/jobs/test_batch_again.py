@@ -24,7 +24,8 @@ from gan_inversion.blending.conception import Child, Conception
 from gan_inversion.image import decode_photo
 from gan_inversion.interfaces import Step, StorageError, UserError
 from gan_inversion.jobs import batch
-from gan_inversion.jobs.batch_work import Counts, Couples, Todo
+from gan_inversion.jobs.batch_todo import Counts, Todo
+from gan_inversion.jobs.batch_work import Couples
 from gan_inversion.jobs.couples import Couple, Manifest
 from gan_inversion.jobs.identity import files_of, hash_of_file, job_of
 from gan_inversion.jobs.manifest import read_manifest
