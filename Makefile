@@ -10,6 +10,7 @@ setup: $(READY)
 	$(BIN)/python scripts/fetch_weights.py
 
 $(READY): requirements.lock.txt pyproject.toml
+	@echo "installing torch and the rest into .venv: 7 GB, some minutes"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..interfaces import OnStep, Step, UserError
 from .interrupts import asking
-from .work import Job, Work, is_out_of_memory, name_of, out_of_memory
+from .work import Job, Work, is_out_of_memory, name_of, out_of_memory, outcome
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class InProcess:
         numbers, items, futures = self.ready.popleft()
         prepared: list[Any] = []
         for future in futures:
-            prepared.append(_outcome(future, items[len(prepared)]))
+            prepared.append(outcome(future.result, items[len(prepared)]))
         whole = [i for i, item in enumerate(prepared) if not isinstance(item, UserError)]
         results = dict(enumerate(prepared)) | self._do(whole, items, prepared, numbers)
         for i, number in enumerate(numbers):
@@ -98,19 +98,7 @@ class InProcess:
         return found
 
     def _keep(self, number: int, item: Any, future: Future[Any]) -> None:
-        self.work.keep(number, _outcome(future, item))
-
-
-def _outcome(future: Future[Any], item: Any) -> Any:
-    """The result of one item's reading or writing, or the UserError that is instead of it."""
-    try:
-        return future.result()
-    except UserError as error:
-        return error
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        return out_of_memory(name_of(item))
+        self.work.keep(number, outcome(future.result, item))
 
 
 def _known(result: Any) -> Future[Any]:

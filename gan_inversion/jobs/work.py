@@ -93,9 +93,18 @@ def died(item: Any, times: int, how: str) -> UserError:
 
 def do_alone(job: Job, item: Any, on_step: OnStep) -> Any:
     """One item from beginning to end, as workers do it: its result, or the UserError instead."""
-    try:
+
+    def do() -> Any:
         (result,) = job([job.prepare(item)], on_step)
         return job.finish(result)
+
+    return outcome(do, item)
+
+
+def outcome(function: Callable[[], Any], item: Any) -> Any:
+    """What is done with one item: the result, or the UserError that is instead of it, also where memory ran out."""
+    try:
+        return function()
     except UserError as error:
         return error
     except (MemoryError, RuntimeError) as error:
