@@ -7,7 +7,7 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from gan_inversion.generators.tiny import tiny
 from gan_inversion.image import save_photo_crop
 from tests.conftest import CHILD, ROOT, TINY, drawn
 
+RunBatch = Callable[..., str]  # the fixture `batch_here` of tests/jobs
 TIMINGS = ("timings.json", "timings.csv", "timings.parquet", "timings.js")  # what differs from run to run
 
 

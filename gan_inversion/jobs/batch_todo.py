@@ -16,7 +16,7 @@ from ..latents import hash_of
 from ..storage import SIDE_BY_SIDE, Folder
 from .batch_folder import facts_of_marker, is_whole
 from .couples import Couple, Manifest
-from .identity import files_of, hash_of_file
+from .identity import content_of, files_of
 
 CHUNK = 256  # markers read side by side
 REMEMBERED = 50_000  # photographs whose size and hash are remembered
@@ -72,7 +72,7 @@ def unfinished(
         photos.look([path for _, couple in chunk for path in (couple.father, couple.mother)])
         for place, couple in chunk:
             sizes = photos.size(couple.father), photos.size(couple.mother)
-            identity = identity_of(couple, job, sizes, [hash_of_file(path) for path in files_of(couple.settings)])
+            identity = identity_of(couple, job, sizes, [content_of(path) for path in files_of(couple.settings)])
             marker = markers.get(couple.id, {})
             if marker.get("couple") == identity and not photos.replaced(couple, marker, verify()):
                 if marker["status"] == "done" and is_whole(output, couple, marker, verify()):

@@ -25,7 +25,7 @@ def job_of(values: Mapping[str, Any]) -> dict[str, Any]:
         if group in job:
             job[group] = {name: value for name, value in job[group].items() if name != key}
     if path := (job.get("start") or {}).get("path"):  # latents, or an encoder
-        job["start"] = {**job["start"], "path": hash_of_file(path)}
+        job["start"] = {**job["start"], "path": content_of(path)}
     if path := job.get("generator", {}).get("path"):
         rest = {name: value for name, value in job["generator"].items() if name != "path"}
         job["generator"] = {**rest, "file_sha256": _hash_of_checkpoint(path)}
@@ -37,7 +37,7 @@ def files_of(settings: Iterable[tuple[str, Any]]) -> list[str]:
     return [str(value) for key, value in settings if tuple(key.split(".", 1)) in FILES and value is not None]
 
 
-def hash_of_file(path: str) -> str:
+def content_of(path: str) -> str:
     """Of a file, hashed once as long as it stays the same; of what is none, such as an entry of the catalogue, its name."""
     file = os.path.expanduser(path)  # noqa: PTH111 (pathlib raises where there is no such user)
     if not os.path.isfile(file):  # noqa: PTH113 (pathlib raises for names that no disk can have)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gan_inversion.checkpoints.checkpoint import Checkpoint
 from gan_inversion.checkpoints.foreign import read_checkpoint, save_checkpoint
 from gan_inversion.interfaces import UserError
-from tests.checkpoints import hostile, writers
+from tests.checkpoints import byte_code, writers
 
 BOUNDED = settings(
     max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
@@ -45,7 +45,7 @@ def check(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[bytes]
             assert isinstance(read_checkpoint(path), Checkpoint)
         except UserError as error:
             assert str(error).startswith(f"{path}: ")
-        assert not (folder / hostile.CANARY).exists()
+        assert not (folder / byte_code.CANARY).exists()
 
     yield read
     os.chdir(before)
@@ -87,18 +87,18 @@ WORDS = [
     *(bytes([code]) for code in b"()]}0122NNabdeostulRRR\x81\x85\x86\x87\x8f\x90\x91\x92\x93\x94"),
     *(b"h" + bytes([i]) for i in range(8)),
     *(b"q" + bytes([i]) for i in range(8)),
-    *map(hostile.name, ["collections.OrderedDict", "argparse.Namespace", "torch.FloatStorage", "torch.Size"]),
-    *map(hostile.name, ["numpy.dtype", "numpy.ndarray", "numpy.core.multiarray._reconstruct", "torch.float32"]),
-    *map(hostile.name, ["torch._utils._rebuild_tensor_v2", "torch.storage._load_from_bytes", "builtins.set"]),
-    *map(hostile.name, ["torch_utils.persistence._reconstruct_persistent_obj", "dnnlib.tflib.network.Network"]),
-    *map(hostile.name, ["os.system", "builtins.eval"]),
-    *map(hostile.text, ["a", "os", "system", "_modules", "class_name", "state", "G_ema", "g_ema", "variables"]),
-    *map(hostile.number, [0, 1, -1, 2**31, 10**12]),
-    hostile.TOUCH,
-    hostile.ARRAY,
-    hostile.dtype("f4"),
-    hostile.array(hostile.numbers(1), hostile.dtype("f4"), bytes(4)),
-    b"}" + hostile.text("class_name") + hostile.text("A") + b"s" + hostile.text("state") + b"}s",
+    *map(byte_code.name, ["collections.OrderedDict", "argparse.Namespace", "torch.FloatStorage", "torch.Size"]),
+    *map(byte_code.name, ["numpy.dtype", "numpy.ndarray", "numpy.core.multiarray._reconstruct", "torch.float32"]),
+    *map(byte_code.name, ["torch._utils._rebuild_tensor_v2", "torch.storage._load_from_bytes", "builtins.set"]),
+    *map(byte_code.name, ["torch_utils.persistence._reconstruct_persistent_obj", "dnnlib.tflib.network.Network"]),
+    *map(byte_code.name, ["os.system", "builtins.eval"]),
+    *map(byte_code.text, ["a", "os", "system", "_modules", "class_name", "state", "G_ema", "g_ema", "variables"]),
+    *map(byte_code.number, [0, 1, -1, 2**31, 10**12]),
+    byte_code.TOUCH,
+    byte_code.ARRAY,
+    byte_code.dtype("f4"),
+    byte_code.array(byte_code.numbers(1), byte_code.dtype("f4"), bytes(4)),
+    b"}" + byte_code.text("class_name") + byte_code.text("A") + b"s" + byte_code.text("state") + b"}s",
 ]
 
 
@@ -106,4 +106,4 @@ WORDS = [
 @given(words=st.lists(st.sampled_from(WORDS), max_size=40), wrapped=st.booleans())
 def test_random_byte_code(check: Callable[[bytes], None], words: list[bytes], wrapped: bool) -> None:
     code = b"".join(words)
-    check(hostile.archive(code, {"0": bytes(16)}) if wrapped else hostile.whole(code))
+    check(byte_code.archive(code, {"0": bytes(16)}) if wrapped else byte_code.whole(code))
