@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .blending.blends import Blend, Recipe, check_parents
+from .blending.recipes import Blend, Recipe, check_parents
 from .faces.aligner import FFHQ
 from .faces.centre import CentreCrop
 from .generators.file import from_file

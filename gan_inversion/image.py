@@ -21,9 +21,21 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from .interfaces import UserError
+from .errors import UserError
 from .storage import write_atomically
 
+SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".jfif",
+    ".png",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".bmp",
+    ".heic",
+    ".heif",
+)  # of photographs in folders
 WORKING_MEGAPIXELS = 16.0  # larger photographs are reduced while decoding: FFHQ crops are 1 megapixel
 MAX_MEGAPIXELS = 400.0  # of a JPEG, which decodes at reduced size; other formats must be decoded whole
 MAX_MEGAPIXELS_UNREDUCIBLE = 120.0
@@ -54,14 +66,6 @@ def load_photo(path: str | os.PathLike[str]) -> Photo:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
     return decode_photo(data, path)
-
-
-def hash_of_file(path: str | os.PathLike[str]) -> str:
-    """SHA-256 by which a photograph is known. Raises UserError if it cannot be read."""
-    try:
-        return hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
 
 
 def decode_photo(data: bytes, path: Path) -> Photo:

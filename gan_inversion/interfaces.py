@@ -20,13 +20,7 @@ if TYPE_CHECKING:  # only to say what things are: commands that compute nothing 
     from torch import Tensor
 
 
-class UserError(Exception):
-    """Something the user can put right. The message names the file or the setting, and the remedy."""
-
-
-class StorageError(UserError):
-    """A disk or storage that cannot be read or written. It is nobody's photograph's fault: the whole run stops."""
-
+GENDERS = ("female", "male")
 
 # ------------------------------------------------------------------ data
 

@@ -16,7 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from .interfaces import Generator, Inversion, Latents, UserError
+from .errors import UserError
+from .interfaces import Generator, Inversion, Latents
 from .storage import write_atomically
 
 

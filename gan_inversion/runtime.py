@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import sys
 
+import cv2
+import numpy as np
 import torch
 
-from .interfaces import UserError
+from . import __version__
+from .errors import UserError
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 
@@ -46,3 +50,14 @@ def check_device(device: str) -> None:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"device={device} cannot be used here ({reason}). Use device=cpu.") from error
+
+
+def versions() -> dict[str, str]:
+    return {
+        "gan_inversion": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+        "machine": platform.machine(),
+    }

@@ -16,8 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from .interfaces import UserError
-from .spelling import suggestion
+from .errors import UserError, suggestion
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 

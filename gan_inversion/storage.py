@@ -7,6 +7,7 @@ belongs together is complete once its last file, with checksums of the others, i
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import uuid
 from collections.abc import Iterable
@@ -19,7 +20,7 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from .interfaces import StorageError, UserError
+from .errors import StorageError, UserError
 
 SIDE_BY_SIDE = 32  # requests to a storage that is far away
 
@@ -44,6 +45,15 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
         raise StorageError(
             f"{path}: cannot be written ({error.strerror}). Free some space or choose another folder."
         ) from error
+
+
+def sha256_of_file(path: str | os.PathLike[str]) -> str:
+    """Raises UserError if it cannot be read."""
+    try:
+        with open(Path(path).expanduser(), "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,19 @@
 
 from omegaconf import DictConfig
 
-from gan_inversion.commands import script
+from gan_inversion.cli import script
 
 
 @script("atlas")
 def main(config: DictConfig) -> None:
-    from gan_inversion.build import build
+    from gan_inversion.components import build
     from gan_inversion.estimators.identity import dlib_resnet
-    from gan_inversion.evaluation import atlas
-    from gan_inversion.jobs.family import facts_of
-    from gan_inversion.jobs.identity import job_of
+    from gan_inversion.report import atlas
     from gan_inversion.report.atlas_page import save_atlas
+    from gan_inversion.report.family import facts_of
     from gan_inversion.report.run_folder import open_folder
     from gan_inversion.settings import hydra_files, plain
+    from gan_inversion.store.keys import job_of
 
     values = plain(config)
     network = dlib_resnet(config.device) if config.identity else None

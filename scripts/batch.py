@@ -2,12 +2,12 @@
 
 from omegaconf import DictConfig
 
-from gan_inversion.commands import script
+from gan_inversion.cli import script
 
 
 @script("batch")
 def main(config: DictConfig) -> None:
-    from gan_inversion.pipelines.batch import run_batch
+    from gan_inversion.commands.batch import run_batch
     from gan_inversion.settings import hydra_files, plain
 
     run_batch(plain(config), hydra_files(config))

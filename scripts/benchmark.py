@@ -2,16 +2,16 @@
 
 from omegaconf import DictConfig
 
-from gan_inversion.commands import script
+from gan_inversion.cli import script
 
 
 @script("benchmark")
 def main(config: DictConfig) -> None:
     from pathlib import Path
 
-    from gan_inversion.build import build, build_aligner, build_inverter
-    from gan_inversion.evaluation import benchmark
-    from gan_inversion.jobs import album
+    from gan_inversion.components import build, build_aligner, build_inverter
+    from gan_inversion.metrics import benchmark
+    from gan_inversion.report import album
     from gan_inversion.report.run_folder import Clock
     from gan_inversion.report.speed import save_benchmark, say
     from gan_inversion.settings import plain, recipe

@@ -2,19 +2,19 @@
 
 from omegaconf import DictConfig
 
-from gan_inversion.commands import script
+from gan_inversion.cli import script
 
 
 @script("blend")
 def main(config: DictConfig) -> None:
-    from gan_inversion.blending.blends import check_parents
-    from gan_inversion.build import build, build_conception
-    from gan_inversion.jobs import family
-    from gan_inversion.jobs.identity import job_of
+    from gan_inversion.blending.recipes import check_parents
+    from gan_inversion.components import build, build_conception
     from gan_inversion.latents import hash_of_latents, load_latents
+    from gan_inversion.report import family
     from gan_inversion.report.progress import bar_of
     from gan_inversion.report.run_folder import open_folder
     from gan_inversion.settings import hydra_files, plain
+    from gan_inversion.store.keys import job_of
 
     values = plain(config)
     father, mother = load_latents(config.father, "father"), load_latents(config.mother, "mother")

@@ -2,12 +2,12 @@
 
 from omegaconf import DictConfig
 
-from gan_inversion.commands import script
+from gan_inversion.cli import script
 
 
 @script("convert_weights")
 def main(config: DictConfig) -> None:
-    from gan_inversion.pipelines.convert import convert
+    from gan_inversion.commands.convert_weights import convert
 
     convert(config.input, config.output, config.overwrite)
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from gan_inversion.commands import script
+from gan_inversion.cli import script
 
 
 @script("demo_photos")
 def main(config: DictConfig) -> None:
-    from gan_inversion.build import build
-    from gan_inversion.jobs.demo import astronaut, drawn_photograph
+    from gan_inversion.commands.demo_photos import astronaut, drawn_photograph
+    from gan_inversion.components import build
     from gan_inversion.settings import plain
 
     generator = build({**plain(config)["generator"], "device": "cpu"}, "generator")

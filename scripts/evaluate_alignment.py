@@ -5,13 +5,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from gan_inversion.commands import script
+from gan_inversion.cli import script
 
 
 @script("evaluate_alignment")
 def main(config: DictConfig) -> None:
-    from gan_inversion.build import build
-    from gan_inversion.evaluation.alignment import measure
+    from gan_inversion.components import build
+    from gan_inversion.metrics.alignment import measure
     from gan_inversion.settings import plain
     from gan_inversion.storage import write_atomically
 

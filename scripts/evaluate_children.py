@@ -2,13 +2,13 @@
 
 from omegaconf import DictConfig
 
-from gan_inversion.commands import script
+from gan_inversion.cli import script
 
 
 @script("evaluate_children")
 def main(config: DictConfig) -> None:
-    from gan_inversion.build import build
-    from gan_inversion.pipelines.kinship import evaluate_children
+    from gan_inversion.commands.evaluate_children import evaluate_children
+    from gan_inversion.components import build
     from gan_inversion.settings import plain
 
     values = plain(config)

@@ -2,18 +2,18 @@
 
 from omegaconf import DictConfig
 
-from gan_inversion.commands import script
+from gan_inversion.cli import script
 
 
 @script("family")
 def main(config: DictConfig) -> None:
-    from gan_inversion.build import build, build_aligner, build_conception, build_task
-    from gan_inversion.jobs import family
-    from gan_inversion.jobs.identity import job_of
-    from gan_inversion.jobs.inversions import invert_faces
+    from gan_inversion.components import build, build_aligner, build_conception, build_task
+    from gan_inversion.report import family
     from gan_inversion.report.progress import InversionBar, bar_of
     from gan_inversion.report.run_folder import Clock, open_folder
     from gan_inversion.settings import hydra_files, plain
+    from gan_inversion.store.inversions import invert_faces
+    from gan_inversion.store.keys import job_of
 
     values, clock = plain(config), Clock()
     task = build_task(values)

@@ -2,13 +2,13 @@
 
 from omegaconf import DictConfig
 
-from gan_inversion.commands import script
+from gan_inversion.cli import script
 
 
 @script("fetch_weights")
 def main(config: DictConfig) -> None:
-    from gan_inversion.checkpoints.catalogue import fetched_dir, path_of, read_catalogue
-    from gan_inversion.checkpoints.fetch import fetch, is_present
+    from gan_inversion.assets.catalogue import fetched_dir, path_of, read_catalogue
+    from gan_inversion.assets.fetch import fetch, is_present
 
     if config.list:
         for entry in read_catalogue().values():

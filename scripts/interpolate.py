@@ -2,20 +2,21 @@
 
 from omegaconf import DictConfig
 
-from gan_inversion.commands import script
+from gan_inversion.cli import script
 
 
 @script("interpolate")
 def main(config: DictConfig) -> None:
     import numpy as np
 
-    from gan_inversion.build import build
+    from gan_inversion.components import build
     from gan_inversion.image import to_tensor
-    from gan_inversion.jobs.family import facts_of
-    from gan_inversion.jobs.identity import job_of
-    from gan_inversion.report import walk
-    from gan_inversion.report.run_folder import open_folder, versions
+    from gan_inversion.report import video as walk
+    from gan_inversion.report.family import facts_of
+    from gan_inversion.report.run_folder import open_folder
+    from gan_inversion.runtime import versions
     from gan_inversion.settings import hydra_files, plain
+    from gan_inversion.store.keys import job_of
 
     values = plain(config)
     walk.check(config.path, config.easing, config.size)

@@ -2,12 +2,12 @@
 
 from omegaconf import DictConfig
 
-from gan_inversion.commands import script
+from gan_inversion.cli import script
 
 
 @script("invert")
 def main(config: DictConfig) -> None:
-    from gan_inversion.pipelines.photos import invert_photos
+    from gan_inversion.commands.invert import invert_photos
     from gan_inversion.settings import hydra_files, plain
 
     invert_photos(plain(config), hydra_files(config))

@@ -2,13 +2,13 @@
 
 from omegaconf import DictConfig
 
-from gan_inversion.commands import script
+from gan_inversion.cli import script
 
 
 @script("partner")
 def main(config: DictConfig) -> None:
-    from gan_inversion.build import build
-    from gan_inversion.pipelines.partners import find_partners
+    from gan_inversion.commands.partner import find_partners
+    from gan_inversion.components import build
     from gan_inversion.settings import hydra_files, plain
 
     values = plain(config)

@@ -2,12 +2,12 @@
 
 from omegaconf import DictConfig
 
-from gan_inversion.commands import script
+from gan_inversion.cli import script
 
 
 @script("store")
 def main(config: DictConfig) -> None:
-    from gan_inversion.pipelines.tend_store import tend_store
+    from gan_inversion.commands.store import tend_store
     from gan_inversion.settings import plain
 
     tend_store(plain(config))

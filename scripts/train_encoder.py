@@ -2,12 +2,12 @@
 
 from omegaconf import DictConfig
 
-from gan_inversion.commands import script
+from gan_inversion.cli import script
 
 
 @script("train_encoder")
 def main(config: DictConfig) -> None:
-    from gan_inversion.build import build
+    from gan_inversion.components import build
     from gan_inversion.inversion.encoder import ENCODER, Encoder
     from gan_inversion.settings import plain
     from gan_inversion.training.encoder import EncoderLoss, measure_encoder

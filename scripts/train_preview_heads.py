@@ -2,12 +2,12 @@
 
 from omegaconf import DictConfig
 
-from gan_inversion.commands import script
+from gan_inversion.cli import script
 
 
 @script("train_preview_heads")
 def main(config: DictConfig) -> None:
-    from gan_inversion.build import build
+    from gan_inversion.components import build
     from gan_inversion.generators.preview import HEADS
     from gan_inversion.settings import plain
     from gan_inversion.training.preview_heads import HeadLoss, measure_heads, new_heads

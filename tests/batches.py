@@ -15,7 +15,7 @@ from gan_inversion.generators.tiny import tiny
 from gan_inversion.image import save_photo_crop
 from tests.conftest import CHILD, ROOT, TINY, drawn
 
-RunBatch = Callable[..., str]  # the fixture `batch_here` of tests/jobs
+RunBatch = Callable[..., str]  # the fixture `batch_here` of tests/batch
 TIMINGS = ("timings.json", "timings.csv", "timings.parquet", "timings.js")  # what differs from run to run
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gan_inversion.jobs.manifest import read_manifest
+from gan_inversion.batch.manifest import read_manifest
 from tests.batches import command, finish, make_manifest, make_photos, start
 
 PHOTOS = 50

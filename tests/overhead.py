@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from gan_inversion import image
-from gan_inversion.build import build
+from gan_inversion.batch import work as batch
+from gan_inversion.commands import batch as pipeline
+from gan_inversion.components import build
+from gan_inversion.execution.work import Job, Work
 from gan_inversion.faces.aligner import FFHQ
 from gan_inversion.interfaces import OnStep
-from gan_inversion.jobs import batch
-from gan_inversion.jobs.store import Store
-from gan_inversion.jobs.work import Job, Work
-from gan_inversion.pipelines import batch as pipeline
 from gan_inversion.runtime import configure
+from gan_inversion.store.store import Store
 from tests.batches import write_manifest
 from tests.conftest import CHILD
 from tests.test_configs import compose

@@ -14,12 +14,13 @@ import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from gan_inversion.build import build, build_inverter, build_task
+from gan_inversion.assets.trained import save_trained
 from gan_inversion.checkpoints.foreign import save_checkpoint
-from gan_inversion.checkpoints.trained import save_trained
-from gan_inversion.commands import help_text, quoted
+from gan_inversion.cli import help_text, quoted
+from gan_inversion.components import build, build_inverter, build_task
+from gan_inversion.errors import UserError
 from gan_inversion.generators.tiny import tiny
-from gan_inversion.interfaces import Latents, UserError
+from gan_inversion.interfaces import Latents
 from gan_inversion.inversion.encoder import ENCODER, Encoder
 from gan_inversion.inversion.inverter import default_inverter
 from gan_inversion.latents import save_latents

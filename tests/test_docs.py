@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import gan_inversion as gi
+from gan_inversion.commands.demo_photos import astronaut
 from gan_inversion.image import load_photo
-from gan_inversion.jobs.demo import astronaut
 from tests.conftest import ROOT
 
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "weights").glob("*.md")]

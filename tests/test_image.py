@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from gan_inversion import image as module
+from gan_inversion.errors import UserError
 from gan_inversion.image import (
     DIGITAL_SOURCE_TYPE,
     area_resize,
@@ -22,7 +23,6 @@ from gan_inversion.image import (
     to_uint8,
     write_atomically,
 )
-from gan_inversion.interfaces import UserError
 
 from .conftest import random_pixels
 

@@ -22,10 +22,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from gan_inversion.build import build_inverter
+from gan_inversion.commands.demo_photos import draw_face
+from gan_inversion.components import build_inverter
 from gan_inversion.generators.mobile_stylegan import ffhq
 from gan_inversion.interfaces import AlignedFace
-from gan_inversion.jobs.demo import draw_face
 from tests.conftest import ROOT
 from tests.test_configs import compose
 

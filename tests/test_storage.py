@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from gan_inversion.interfaces import StorageError, UserError
+from gan_inversion.errors import StorageError, UserError
 from gan_inversion.storage import Folder, write_atomically
 
 PLACES = ["local", "memory", pytest.param("s3", marks=pytest.mark.processes)]

@@ -14,15 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..directions.files import Regions, load_regions
-from ..directions.plausible import draw_back, from_p, to_p
-from ..directions.regions import REGIONS
-from ..interfaces import Generator, Latents, UserError
-from .blends import FINE, MIDDLE, Recipe, weight_of
+from ..editing.files import Regions, load_regions
+from ..editing.regions import REGIONS
+from ..errors import UserError
+from ..interfaces import GENDERS, Generator, Latents
+from ..spaces.p_space import draw_back, from_p, to_p
+from .recipes import FINE, MIDDLE, Recipe, weight_of
 
 GATHERED = 0.6  # what is left of the rows' distances from their mean, which fit a photograph more than a person
 MUTATION = 0.6  # share of a population sample in the coarse and middle rows of a child, at diversity 1
-GENDERS = ("female", "male")
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from ..directions.plausible import draw_back, unwhiten, whiten
-from ..generators.statistics import sample_w
 from ..interfaces import Generator
+from ..spaces.p_space import draw_back, unwhiten, whiten
+from ..spaces.population import sample_w
 from .inheritance import shares_of
 
 PSI = 0.8  # truncation of what is not known

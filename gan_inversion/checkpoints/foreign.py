@@ -13,10 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ..interfaces import UserError
-from ..storage import write_atomically
+from ..errors import UserError
+from ..storage import sha256_of_file, write_atomically
 from . import nvidia_tf, nvidia_torch, rosinality
-from .catalogue import sha256_of_file
 from .checkpoint import FAMILIES, Checkpoint, printable
 from .pickle_machine import Budget
 from .plain_pickle import Record, read_pickle

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..interfaces import UserError
+from ..errors import UserError
 from .plain_pickle import read_pickle
 
 

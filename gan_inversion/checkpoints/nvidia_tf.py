@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..interfaces import UserError
+from ..errors import UserError
 from .checkpoint import Checkpoint
 from .plain_pickle import Record
 from .stored import as_float32, check_total

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..interfaces import UserError
+from ..errors import UserError
 from .checkpoint import Checkpoint
 from .plain_pickle import Record
 from .stored import TENSORS, StoredTensor, as_float32, check_total

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..interfaces import UserError
+from ..errors import UserError
 
 WORK = 1_000_000  # units, each about 30 bytes of memory and a microsecond; the largest checkpoints need a fifth
 TEXT = 4_000_000  # bytes of UTF-8, which may take four times as much memory

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from ..interfaces import UserError
+from ..errors import UserError
 from .pickle_machine import Machine, checked_key
 
 DIGITS = 64  # bytes of a number in decimal

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..interfaces import UserError
+from ..errors import UserError
 from .pickle_machine import Global, Machine, Shell
 from .stored import DIMENSIONS
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ..interfaces import UserError
+from ..errors import UserError
 from .pickle_machine import Global, Machine
 from .stored import Storage, StoredTensor
 

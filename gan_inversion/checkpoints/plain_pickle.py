@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..interfaces import UserError
+from ..errors import UserError
 from . import pickled_arrays, pickled_tensors
 from .pickle_machine import Budget, Global, Machine, PersistentLoad, Shell, checked_key
 from .pickle_opcodes import run

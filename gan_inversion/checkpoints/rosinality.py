@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..interfaces import UserError
+from ..errors import UserError
 from .checkpoint import Checkpoint
 from .stored import StoredTensor, as_float32, check_total
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..interfaces import UserError
+from ..errors import UserError
 
 DIMENSIONS = 8
 PIECE = 1 << 14  # numbers copied at a time: little enough that malloc takes the same memory again

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..interfaces import UserError
+from ..errors import UserError
 from .checkpoint import Checkpoint
 
 # Arguments of the network that change its picture, under the names of our options, with the defaults of 2019.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from ..interfaces import UserError
+from ..errors import UserError
 from .pickle_machine import Budget
 from .plain_pickle import read_pickle
 from .stored import Storage

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..interfaces import UserError
+from ..errors import UserError
 from .pickle_machine import Budget, Machine, checked_key
 from .pickle_opcodes import run
 from .plain_pickle import find

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checkpoints.catalogue import checked_path
+from ..assets.catalogue import checked_path
 from ..interfaces import FaceLabels
 from .chips import chip
 from .identity import MEAN

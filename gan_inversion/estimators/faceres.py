@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checkpoints.catalogue import load_weights
+from ..assets.catalogue import load_weights
 from ..interfaces import FaceLabels
 from .chips import chip
 

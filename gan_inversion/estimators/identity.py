@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checkpoints.catalogue import load_weights
+from ..assets.catalogue import load_weights
 from .chips import chip
 
 MEAN = (122.782, 117.001, 104.298)

@@ -12,8 +12,8 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints.catalogue import load_weights
-from ..interfaces import UserError
+from ..assets.catalogue import load_weights
+from ..errors import UserError
 
 BACKBONES = {"alex": "lpips_alexnet", "vgg": "lpips_vgg16"}
 

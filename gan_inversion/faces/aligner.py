@@ -10,8 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ..errors import UserError
 from ..image import Photo, resized, save_photo_crop
-from ..interfaces import AlignedFace, UserError
+from ..interfaces import AlignedFace
 from .crop import crop_quad, ffhq_quad, quad_side
 from .detect import MTCNN, Detection
 from .mesh import FaceMesh, Mesh

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import UserError
 from ..image import Photo, resized
-from ..interfaces import AlignedFace, UserError
+from ..interfaces import AlignedFace
 
 
 @dataclass(frozen=True)

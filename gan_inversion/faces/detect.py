@@ -11,8 +11,8 @@ from functools import cached_property
 
 import numpy as np
 
-from ..checkpoints.catalogue import checked_path
-from ..interfaces import UserError
+from ..assets.catalogue import checked_path
+from ..errors import UserError
 
 try:
     import cv2

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..checkpoints.catalogue import checked_path
+from ..assets.catalogue import checked_path
 
 SIDE = 192  # pixels of the network's input
 MARGIN = 1.5  # crop side / extent of the face, as MediaPipe's own graph does

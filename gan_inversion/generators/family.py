@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoints.checkpoint import Checkpoint, printable
+from ..errors import UserError
 from ..image import area_resize
-from ..interfaces import UserError, WStatistics
+from ..interfaces import WStatistics
+from ..spaces.population import cached_statistics
 from .frozen import freeze, sha256_of
 from .mapping import MappingNetwork
-from .statistics import cached_statistics
 
 
 class SynthesisNetwork(Protocol):

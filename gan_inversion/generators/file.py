@@ -6,10 +6,10 @@ import re
 from dataclasses import replace
 from importlib import import_module
 
-from ..checkpoints.catalogue import checkpoint_file, public_checkpoint
+from ..assets.catalogue import checkpoint_file, public_checkpoint
 from ..checkpoints.checkpoint import FAMILIES, Checkpoint, printable
 from ..checkpoints.foreign import read_checkpoint
-from ..interfaces import UserError
+from ..errors import UserError
 from .family import StyleGAN
 from .options import normalised
 

@@ -14,14 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checkpoints.catalogue import load_weights
-from ..checkpoints.trained import load_trained
+from ..assets.catalogue import load_weights
+from ..assets.trained import load_trained
+from ..errors import UserError
 from ..image import area_resize
-from ..interfaces import UserError, WStatistics
+from ..interfaces import WStatistics
+from ..spaces.population import cached_statistics
 from .frozen import freeze, sha256_of
 from .kernels import SLOPE, InverseHaar, SeparableConv, by_band
 from .preview import HEADS, PreviewHead, heads_from, inverse_haar
-from .statistics import cached_statistics
 
 
 class Style(nn.Module):

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..checkpoints.checkpoint import Checkpoint
-from ..interfaces import UserError
+from ..errors import UserError
 
 MAPPING: dict[str, Any] = {"mapping_activation": "lrelu", "mapping_lr_multiplier": 0.01, "label_norm": "each"}
 # What shapes do not tell, with the defaults of the families' own code. All other options repeat what the tensors say.

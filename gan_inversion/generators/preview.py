@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..interfaces import UserError, WStatistics
+from ..errors import UserError
+from ..interfaces import WStatistics
 
 HEADS = "preview heads"  # what their file says it is
 SLOPE, WIDTH, STAGES = 0.2, 64, 4

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoints.checkpoint import Checkpoint
-from ..interfaces import UserError
+from ..errors import UserError
 from .family import StyleGAN
 from .kernels import SLOPE
 from .options import DEFAULTS as FAMILY_DEFAULTS

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checkpoints.checkpoint import Checkpoint
-from ..interfaces import UserError
+from ..errors import UserError
 from .family import StyleGAN
 from .mapping import FullyConnected
 from .modulated import GAINS, SLOPES, Kernel, StyledConv, styled_conv

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ..checkpoints.checkpoint import Checkpoint
-from ..interfaces import UserError
+from ..errors import UserError
 from .family import StyleGAN
 from .filtered_lrelu import design_lowpass, filtered_lrelu, filtered_lrelu_plain
 from .mapping import FullyConnected

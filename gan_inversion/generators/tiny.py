@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ..interfaces import WStatistics
+from ..spaces.population import compute_statistics
 from .mobile_stylegan import MobileStyleGAN
-from .statistics import compute_statistics
 
 
 class Tiny(MobileStyleGAN):

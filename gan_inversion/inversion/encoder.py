@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checkpoints.catalogue import read_catalogue
-from ..checkpoints.trained import load_trained, read_safetensors
+from ..assets.catalogue import read_catalogue
+from ..assets.trained import load_trained, read_safetensors
 from ..estimators.lpips_network import LPIPSNetwork, lpips_network
 from ..image import area_resize
 from ..interfaces import Generator, WStatistics

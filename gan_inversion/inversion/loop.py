@@ -15,20 +15,9 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from ..errors import UserError
 from ..image import area_resize
-from ..interfaces import (
-    BoundLoss,
-    Generator,
-    Inversion,
-    LatentSpace,
-    Loss,
-    OnStep,
-    Start,
-    Step,
-    Target,
-    Trial,
-    UserError,
-)
+from ..interfaces import BoundLoss, Generator, Inversion, LatentSpace, Loss, OnStep, Start, Step, Target, Trial
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import UserError
 from ..estimators.lpips_network import lpips_network
 from ..image import area_resize
-from ..interfaces import Generator, UserError
+from ..interfaces import Generator
 from ..latents import describe, hash_of_ws, load_latents
 from .encoder import encode, encoder_sha256, load_encoder
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..errors import UserError
 from ..estimators.lpips_network import lpips_network
 from ..image import area_resize
-from ..interfaces import BoundLoss, Target, Trial, UserError
+from ..interfaces import BoundLoss, Target, Trial
 
 SMALLEST = 32  # pixels; below, the backbones have nothing left to pool
 

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..interfaces import BoundLoss, Target, Trial, UserError
+from ..errors import UserError
+from ..interfaces import BoundLoss, Target, Trial
 
 SMALLEST = 8  # pixels at which the pyramid of a map ends
 

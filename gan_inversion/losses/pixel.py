@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import UserError
 from ..image import area_resize
-from ..interfaces import BoundLoss, Target, Trial, UserError
+from ..interfaces import BoundLoss, Target, Trial
 
 KINDS = {
     "l2": lambda a, b: (a - b).square(),

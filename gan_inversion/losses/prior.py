@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..interfaces import BoundLoss, Target, WStatistics
+from ..spaces.p_space import to_p
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class RowDistance:
 
 def p_norm(ws: Tensor, statistics: WStatistics) -> Tensor:
     """ws [N, L, D] -> [N]: squared Mahalanobis distance in P space over D, averaged over rows. Samples have mean 1."""
-    p = F.leaky_relu(ws, 5.0) - statistics.p_mean.to(ws.device)
+    p = to_p(ws) - statistics.p_mean.to(ws.device)
     return (p @ statistics.p_whiten.to(ws.device)).square().mean((1, 2))
 
 

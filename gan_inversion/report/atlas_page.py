@@ -15,8 +15,9 @@ import numpy as np
 from PIL import Image
 
 from ..image import SYNTHETIC, area_resize, mark_beside, to_tensor, to_uint8
+from ..runtime import versions
 from .atlas_map import FAINTNESS, VIEW, draw_map
-from .run_folder import RunFolder, versions
+from .run_folder import RunFolder
 
 TEMPLATE = Path(__file__).with_name("atlas.html")
 METHODS = {"pca": "principal axes of whitened W", "umap": "UMAP of whitened W"}

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from ..directions.files import Directions
-from ..directions.search import draw_w
+from ..editing.files import Directions
+from ..editing.search import draw_w
 from ..image import area_resize, to_uint8
 from ..interfaces import Generator, Latents
 from ..latents import draw

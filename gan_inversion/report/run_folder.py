@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import platform
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import cv2
 import numpy as np
-import torch
 
 from .. import __version__
+from ..errors import UserError
 from ..image import crop_bytes, save_synthetic
-from ..interfaces import AlignedFace, Generator, UserError
+from ..interfaces import AlignedFace, Generator
+from ..runtime import versions
 from ..storage import write_atomically
 
 T = TypeVar("T")
@@ -144,15 +143,4 @@ def provenance(generator: Generator) -> dict[str, Any]:
         "generator": generator.name,
         "generator_sha256": generator.sha256,
         "generator_licence": generator.licence,
-    }
-
-
-def versions() -> dict[str, str]:
-    return {
-        "gan_inversion": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "opencv": cv2.__version__,
-        "machine": platform.machine(),
     }

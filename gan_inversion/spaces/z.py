@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..generators.statistics import sample_w
 from ..interfaces import Generator
+from .population import sample_w
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from ..estimators.lpips_network import lpips_network
-from ..evaluation.reconstruction import compare
 from ..image import area_resize
 from ..interfaces import Generator
 from ..inversion.encoder import Encoder, encode, look
+from ..metrics.reconstruction import compare
 from .augment import augment
 from .samples import sample_ws
 

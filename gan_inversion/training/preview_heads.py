@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..errors import UserError
 from ..estimators.lpips_network import lpips_network
-from ..evaluation.reconstruction import compare
 from ..generators.mobile_stylegan import MobileStyleGAN
 from ..generators.preview import PreviewHead
 from ..image import area_resize
-from ..interfaces import UserError
+from ..metrics.reconstruction import compare
 from .samples import SIZE, sample_ws
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..checkpoints.trained import save_trained
+from ..assets.trained import save_trained
 from ..interfaces import Generator
 from ..report.progress import Showing
 from ..report.trace import plot_losses

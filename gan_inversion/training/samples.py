@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..interfaces import Generator, UserError
+from ..errors import UserError
+from ..interfaces import Generator
 from ..storage import write_atomically
 
 SIZE = 256  # pixels a side of the pictures that are kept

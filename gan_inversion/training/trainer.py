@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from ..checkpoints.trained import read_safetensors
-from ..interfaces import UserError
+from ..assets.trained import read_safetensors
+from ..errors import UserError
 from ..storage import write_atomically
 
 Curve = list[dict[str, float]]

@@ -7,11 +7,12 @@ import logging
 import pytest
 import torch
 
-from gan_inversion.blending.blends import Blend, Crossover, PerLayer, Ramp, Recipe, check_parents
 from gan_inversion.blending.inheritance import children
-from gan_inversion.blending.mixes import MIXES, lerp, p_lerp, slerp
+from gan_inversion.blending.interpolation import MIXES, lerp, p_lerp, slerp
+from gan_inversion.blending.recipes import Blend, Crossover, PerLayer, Ramp, Recipe, check_parents
+from gan_inversion.errors import UserError
 from gan_inversion.generators.tiny import Tiny
-from gan_inversion.interfaces import Inversion, UserError
+from gan_inversion.interfaces import Inversion
 from gan_inversion.losses.prior import p_norm
 
 

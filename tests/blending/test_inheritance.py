@@ -9,16 +9,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gan_inversion.blending.blends import Blend, Crossover
-from gan_inversion.blending.inheritance import GENDERS, Inherit, Inheritance, Sibling, children, style_offset
+from gan_inversion.blending.inheritance import Inherit, Inheritance, Sibling, children, style_offset
 from gan_inversion.blending.partner import partner, shrinkage
-from gan_inversion.directions.files import Regions, save_regions
-from gan_inversion.directions.plausible import draw_back, unwhiten, whiten
-from gan_inversion.directions.regions import REGIONS
+from gan_inversion.blending.recipes import Blend, Crossover
+from gan_inversion.editing.files import Regions, save_regions
+from gan_inversion.editing.regions import REGIONS
+from gan_inversion.errors import UserError
 from gan_inversion.generators.tiny import Tiny
-from gan_inversion.interfaces import UserError
+from gan_inversion.interfaces import GENDERS
 from gan_inversion.latents import draw
 from gan_inversion.losses.prior import p_norm
+from gan_inversion.spaces.p_space import draw_back, unwhiten, whiten
 from tests.conftest import CHILD, TINY, Ran
 
 

@@ -23,8 +23,8 @@ from typing import Any
 
 import torch
 
+from gan_inversion.errors import UserError
 from gan_inversion.generators.file import from_file
-from gan_inversion.interfaces import UserError
 from tests.checkpoints import writers
 from tests.checkpoints.byte_code import (
     CANARY,

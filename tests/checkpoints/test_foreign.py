@@ -23,7 +23,7 @@ from torch import Tensor
 from gan_inversion.checkpoints.checkpoint import Checkpoint
 from gan_inversion.checkpoints.foreign import read_checkpoint, save_checkpoint
 from gan_inversion.checkpoints.plain_pickle import read_pickle
-from gan_inversion.interfaces import UserError
+from gan_inversion.errors import UserError
 from tests.checkpoints import writers
 from tests.conftest import ROOT
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gan_inversion.checkpoints.checkpoint import Checkpoint
 from gan_inversion.checkpoints.foreign import read_checkpoint, save_checkpoint
-from gan_inversion.interfaces import UserError
+from gan_inversion.errors import UserError
 from tests.checkpoints import byte_code, writers
 
 BOUNDED = settings(

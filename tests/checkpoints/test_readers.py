@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gan_inversion.checkpoints.convert import lpips_backbone
+from gan_inversion.assets.convert import lpips_backbone
+from gan_inversion.assets.openvino_ir import read_constants
 from gan_inversion.checkpoints.numpy_pickle import read_arrays
-from gan_inversion.checkpoints.openvino_ir import read_constants
-from gan_inversion.interfaces import UserError
+from gan_inversion.errors import UserError
 
 XML = b"""<net><layers>
 <layer id="0" name="a" type="Const"><data element_type="f32" shape="2,2" offset="4" size="16"/></layer>

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from gan_inversion.checkpoints.tf_stylegan import translate
+from gan_inversion.errors import UserError
 from gan_inversion.generators.stylegan import build
-from gan_inversion.interfaces import UserError
 from tests.families import variables_of_2019
 
 KWARGS: dict[str, Any] = {

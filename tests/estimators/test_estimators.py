@@ -10,18 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from gan_inversion.checkpoints.catalogue import read_catalogue
-from gan_inversion.checkpoints.convert_faces import dlib_resnet as convert_dlib
-from gan_inversion.checkpoints.convert_faces import faceres as convert_faceres
-from gan_inversion.checkpoints.fetch import is_present
+from gan_inversion.assets.catalogue import read_catalogue
+from gan_inversion.assets.convert_faces import dlib_resnet as convert_dlib
+from gan_inversion.assets.convert_faces import faceres as convert_faceres
+from gan_inversion.assets.fetch import is_present
+from gan_inversion.commands.demo_photos import draw_face
+from gan_inversion.errors import UserError
 from gan_inversion.estimators.age_gender import age_gender
 from gan_inversion.estimators.chips import chip
 from gan_inversion.estimators.faceres import faceres
 from gan_inversion.estimators.identity import dlib_resnet
 from gan_inversion.generators.mobile_stylegan import ffhq
 from gan_inversion.image import to_tensor
-from gan_inversion.interfaces import Target, Trial, UserError
-from gan_inversion.jobs.demo import draw_face
+from gan_inversion.interfaces import Target, Trial
 from gan_inversion.losses.identity import Identity
 
 needs_faceres = pytest.mark.skipif(

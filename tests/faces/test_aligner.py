@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import skimage.data
 
+from gan_inversion.commands.demo_photos import draw_face
+from gan_inversion.errors import UserError
 from gan_inversion.faces.aligner import FFHQ, Prepared, _remarks
 from gan_inversion.faces.detect import MTCNN, _suppress
 from gan_inversion.faces.mesh import CHEEKS, NOSE_TIP, Mesh
 from gan_inversion.generators.mobile_stylegan import ffhq
 from gan_inversion.image import Photo, load_photo
-from gan_inversion.interfaces import UserError
-from gan_inversion.jobs.demo import draw_face
 from tests.conftest import random_pixels
 
 pytestmark = pytest.mark.weights

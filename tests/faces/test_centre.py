@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gan_inversion.build import build_aligner
+from gan_inversion.components import build_aligner
+from gan_inversion.errors import UserError
 from gan_inversion.faces.aligner import FFHQ
 from gan_inversion.faces.centre import CentreCrop
 from gan_inversion.image import Photo
-from gan_inversion.interfaces import UserError
 
 NODE = {"_target_": "gan_inversion.faces.aligner.FFHQ", "min_side": 50}
 

@@ -16,13 +16,13 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import gan_inversion as gi
-from gan_inversion.build import build
-from gan_inversion.checkpoints import catalogue
+from gan_inversion.assets import catalogue
 from gan_inversion.checkpoints.checkpoint import Checkpoint
 from gan_inversion.checkpoints.foreign import read_checkpoint, save_checkpoint
+from gan_inversion.components import build
+from gan_inversion.errors import UserError
 from gan_inversion.generators.family import StyleGAN, truncated
 from gan_inversion.generators.file import build_checkpoint, from_file
-from gan_inversion.interfaces import UserError
 from gan_inversion.inversion.loop import Optimiser, invert
 from gan_inversion.inversion.starts import Mean
 from gan_inversion.latents import load_latents

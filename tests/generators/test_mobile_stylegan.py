@@ -9,10 +9,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from gan_inversion.errors import UserError
 from gan_inversion.generators.mobile_stylegan import MobileStyleGAN, ffhq
 from gan_inversion.generators.preview import inverse_haar
 from gan_inversion.generators.tiny import Tiny, tiny
-from gan_inversion.interfaces import UserError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "mobile_stylegan.npz"
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from gan_inversion.checkpoints.trained import load_trained, save_trained
+from gan_inversion.assets.trained import load_trained, save_trained
+from gan_inversion.errors import UserError
 from gan_inversion.generators.mobile_stylegan import ffhq
 from gan_inversion.generators.preview import HEADS, heads_from
 from gan_inversion.generators.tiny import Tiny, tiny
 from gan_inversion.image import area_resize
-from gan_inversion.interfaces import UserError
 from gan_inversion.training.preview_heads import measure_heads, new_heads
 from tests.conftest import latents
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from gan_inversion.checkpoints.trained import save_trained
+from gan_inversion.assets.trained import save_trained
+from gan_inversion.errors import UserError
 from gan_inversion.estimators.lpips_network import lpips_network
 from gan_inversion.generators.mobile_stylegan import ffhq
 from gan_inversion.generators.tiny import Tiny, tiny
 from gan_inversion.image import to_tensor
-from gan_inversion.interfaces import UserError
 from gan_inversion.inversion.encoder import ENCODER, Encoder, encode, load_encoder, look
 from gan_inversion.inversion.starts import FromEncoder
 from gan_inversion.training.encoder import measure_encoder, unexplained

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gan_inversion.build import build_inverter
-from gan_inversion.evaluation.reconstruction import compare, evaluate
+from gan_inversion.components import build_inverter
 from gan_inversion.generators.mobile_stylegan import ffhq
 from gan_inversion.image import to_uint8
 from gan_inversion.interfaces import AlignedFace
+from gan_inversion.metrics.reconstruction import compare, evaluate
 from gan_inversion.training.encoder import unexplained
 from tests.test_configs import compose
 

@@ -9,18 +9,19 @@ from pathlib import Path
 import pytest
 import torch
 
+from gan_inversion.errors import UserError
 from gan_inversion.generators.tiny import Tiny, tiny
 from gan_inversion.image import to_tensor, to_uint8
-from gan_inversion.interfaces import AlignedFace, Step, Target, Trial, UserError
+from gan_inversion.interfaces import AlignedFace, Step, Target, Trial
 from gan_inversion.inversion.loop import Optimiser
 from gan_inversion.inversion.starts import BestOf
-from gan_inversion.jobs.store import Record, Store
 from gan_inversion.latents import draw, load_latents, save_latents
 from gan_inversion.losses.ms_ssim import MSSSIM
 from gan_inversion.losses.noise import Noise
 from gan_inversion.losses.pixel import Pixel
 from gan_inversion.spaces.w import W
 from gan_inversion.spaces.z import Z
+from gan_inversion.store.store import Record, Store
 from tests.conftest import drawn, latents, make_inverter
 
 

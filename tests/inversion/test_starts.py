@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from gan_inversion.errors import UserError
 from gan_inversion.generators.tiny import Tiny
 from gan_inversion.image import to_tensor
-from gan_inversion.interfaces import Latents, UserError
+from gan_inversion.interfaces import Latents
 from gan_inversion.inversion.starts import BestOf, FromInversion, Mean
 from gan_inversion.latents import save_latents
 from tests.conftest import drawn, make_inverter

@@ -7,8 +7,9 @@ import math
 import pytest
 import torch
 
+from gan_inversion.errors import UserError
 from gan_inversion.generators.tiny import Tiny
-from gan_inversion.interfaces import Loss, Target, Trial, UserError
+from gan_inversion.interfaces import Loss, Target, Trial
 from gan_inversion.losses.lpips import LPIPS
 from gan_inversion.losses.ms_ssim import MSSSIM, ms_ssim
 from gan_inversion.losses.noise import Noise, autocorrelation

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 import torch
 
-from gan_inversion.evaluation import atlas
+from gan_inversion.errors import UserError
 from gan_inversion.generators.tiny import Tiny, tiny
-from gan_inversion.interfaces import Inversion, Latents, UserError
+from gan_inversion.interfaces import Inversion, Latents
 from gan_inversion.latents import save_latents
+from gan_inversion.report import atlas
 from gan_inversion.report.atlas_map import HEIGHT, LINE, WIDTH, draw_map, turned
 from gan_inversion.report.atlas_page import page
 from tests.conftest import latents

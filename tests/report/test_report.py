@@ -10,11 +10,14 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from gan_inversion.interfaces import AlignedFace, Step, UserError
+from gan_inversion.errors import UserError
+from gan_inversion.interfaces import AlignedFace, Step
+from gan_inversion.inversion.trace import Trace
 from gan_inversion.report.contact_sheet import ParentRow, contact_sheet
 from gan_inversion.report.progress import InversionBar
 from gan_inversion.report.run_folder import Clock, RunFolder, open_folder
-from gan_inversion.report.trace import Trace, plot_losses, save_trace, write_video
+from gan_inversion.report.trace import plot_losses, save_trace
+from gan_inversion.report.video import write_video
 from tests.conftest import random_pixels
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gan_inversion.errors import UserError
 from gan_inversion.generators.tiny import Tiny, tiny
-from gan_inversion.interfaces import UserError
 from gan_inversion.training import samples as samples_module
 from gan_inversion.training.augment import augment
 from gan_inversion.training.samples import Samples, sample_ws

@@ -1,0 +1,84 @@
+"""Small networks that this project trained: safetensors that know which generator they belong to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from ..errors import UserError
+from ..interfaces import Generator
+from ..latents import hash_of
+from ..storage import write_atomically
+from .catalogue import checked_path, read_catalogue
+
+
+@dataclass(frozen=True)
+class Trained:
+    tensors: dict[str, Tensor]  # float32
+    facts: dict[str, Any]
+    sha256: str  # of the file
+
+
+def save_trained(path: Path, kind: str, module: nn.Module, generator: Generator, facts: Mapping[str, Any]) -> None:
+    """Parameters as float16, buffers as they are."""
+    parameters = dict(module.named_parameters())
+    tensors = {name: tensor.half() if name in parameters else tensor for name, tensor in module.state_dict().items()}
+    save_tensors(path, kind, tensors, generator, facts)
+
+
+def save_tensors(
+    path: Path, kind: str, tensors: Mapping[str, Tensor], generator: Generator, facts: Mapping[str, Any]
+) -> None:
+    """Tensors as they are; the header says what they are, of which generator, and how they were made."""
+    header = {
+        "kind": kind,
+        "generator_sha256": generator.sha256,
+        "licence": f"derived from the generator: {generator.licence}",
+        "facts": dict(facts),
+    }
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # One entry: safetensors does not keep the order of several, and equal trainings must give equal files.
+    write_atomically(path, save(contiguous, {"gan_inversion": json.dumps(header, sort_keys=True)}))
+
+
+def load_trained(name: str, kind: str, generator: Generator) -> Trained:
+    """`name`: an entry of the catalogue (hash checked) or a path ending in .safetensors.
+
+    Raises UserError if the file is missing, damaged, of another kind, or was trained for another generator.
+    """
+    path = Path(name) if name.endswith(".safetensors") else None
+    if path is None and name not in read_catalogue():
+        raise UserError(f"{name}: neither in weights/catalogue.yaml nor a path that ends in .safetensors.")
+    path = path or checked_path(name)
+    tensors, metadata, sha256 = read_safetensors(path)
+    header = json.loads(metadata.get("gan_inversion", "{}"))
+    if header.get("kind") != kind:
+        raise UserError(f"{path}: this is {header.get('kind') or 'no trained part of this project'}, not {kind}.")
+    if header["generator_sha256"] != generator.sha256:
+        raise UserError(
+            f"{path}: trained for another generator.\n  this generator  {generator.sha256}\n"
+            f"  trained for     {header['generator_sha256']}\nFor other generators: experiment=any_generator, "
+            "or start=mean for invert.py; or train it anew."
+        )
+    tensors = {key: tensor.float() for key, tensor in tensors.items()}
+    return Trained(tensors, header["facts"], sha256)
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str], str]:
+    """Tensors, header and the file's sha256. Raises UserError, naming the file, if it is missing or damaged."""
+    try:
+        data = path.read_bytes()
+        tensors = load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+    except (SafetensorError, ValueError) as error:
+        raise UserError(f"{path}: not a safetensors file, or damaged ({error}).") from error
+    return tensors, header, hash_of(data)

@@ -1,0 +1,257 @@
+"""A batch of couples: faces and couples as items that any runner can do. Each face once; each couple a folder of its own.
+
+A face is read, aligned and inverted into the store; a couple is drawn from the store into its folder. Items name files and
+keys only, so they are small wherever they travel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..blending.offspring import Child, Conception
+from ..errors import StorageError, UserError
+from ..execution.work import Job, is_out_of_memory
+from ..image import Photo, decode_photo
+from ..interfaces import AlignedFace, Aligner, OnStep
+from ..metrics.reconstruction import evaluate
+from ..report.family import decode
+from ..storage import Folder
+from ..store.inversions import Inverted, Task
+from ..store.store import FACES, INVERSIONS, Record, Store, face_key
+from .couples import Couple
+from .folder import Family, save_couple
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+ROLES = ("father", "mother")
+
+
+@dataclass(frozen=True)
+class FaceItem:
+    """A photograph to be aligned and inverted."""
+
+    name: str  # as the manifest has it
+    folder: Folder
+    file: str
+    face: int | None = None  # which, from the left
+
+
+@dataclass(frozen=True)
+class FaceDone:
+    """Where a face lies in the store."""
+
+    item: FaceItem
+    face_key: str
+    inversion_key: str
+    inverted: bool = False  # in this run
+    finished: bool = True
+
+
+@dataclass(frozen=True)
+class CoupleItem:
+    """Two faces in the store, to become a family."""
+
+    couple: Couple
+    faces: tuple[FaceDone, FaceDone]
+    identity: str  # of the couple's job: what its marker is to say
+
+    @property
+    def name(self) -> str:
+        return self.couple.id
+
+
+@dataclass(frozen=True)
+class CoupleDone:
+    """A couple whose folder is complete; or, with `lost`, one whose faces the store no longer has."""
+
+    couple: Couple
+    lost: tuple[FaceDone, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Face:
+    item: FaceItem
+    key: str
+    face: AlignedFace
+    inversion_key: str = ""
+    record: Record | None = None
+    inverted: bool = False  # in this run
+    new: bool = False  # the record is not in the store yet
+
+
+@dataclass(frozen=True)
+class _Couple:
+    item: CoupleItem
+    photos: dict[str, Photo]
+    faces: list[AlignedFace]
+    records: list[Record]
+    seconds: dict[str, float]
+    children: dict[str, Child] = dataclasses.field(default_factory=dict)
+    pictures: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Batch(Job):
+    """Does faces and couples. `conceive`: a couple's settings -> what makes its children, and the job it is."""
+
+    task: Task
+    aligner: Callable[[], Aligner]
+    conceive: Callable[[Couple], tuple[Conception, dict[str, Any]]]
+    store: Store
+    output: Folder
+    seed: int  # of inversions: a father has one, however many couples he is in
+
+    @property
+    def together(self) -> int:
+        return self.task.together
+
+    def prepare(self, item: FaceItem | CoupleItem) -> Any:
+        """Read, and align what was not aligned before."""
+        return _guarded(item.name, lambda: self._face(item) if isinstance(item, FaceItem) else self._couple(item))
+
+    def __call__(self, items: Sequence[Any], on_step: OnStep) -> Sequence[Any]:
+        """Invert faces side by side; draw a couple."""
+        first = items[0]
+        if isinstance(first, _Face):
+            return _guarded(first.item.name, lambda: self._invert(items, on_step))
+        return [self._drawn(one) for one in items]
+
+    def finish(self, result: Any) -> Any:
+        """Put an inversion into the store, a couple into its folder."""
+        if isinstance(result, _Face):
+            return _guarded(result.item.name, lambda: self._keep(result))
+        if isinstance(result, _Couple):
+            return _guarded(result.item.name, lambda: self._save(result))
+        return result
+
+    def _face(self, item: FaceItem) -> _Face:
+        photo = read_photo(item)
+        key = face_key(photo, self.aligner(), item.face)
+        face = self.store.get_face(key, item.name, photo)
+        if face is None:
+            face = self.aligner()(photo, item.name, item.face, None)
+            self.store.put_face(key, face, photo)
+        else:
+            with contextlib.suppress(StorageError):  # a note may have been pruned while the entry was made
+                self.store.link(photo.sha256, FACES, key)
+        return _Face(item, key, face)
+
+    def _invert(self, faces: Sequence[_Face], on_step: OnStep) -> list[_Face]:
+        inverter = self.task.make_inverter()
+        keys = [inverter.key(one.face, self.seed) for one in faces]
+        done = []
+        for one, key in zip(faces, keys, strict=True):
+            record = self.store.get(key)
+            missing = [name for name in self.task.metrics if record and name not in record.metrics]
+            if record is not None and missing:  # stored before these metrics were asked for
+                more = evaluate(one.face, record.inversion, inverter.generator, missing)
+                record = replace(record, metrics={**record.metrics, **more})
+            done.append(replace(one, inversion_key=key, record=record, inverted=record is None, new=bool(missing)))
+        new = {one.inversion_key: one for one in done if one.inverted}  # two photographs may have the same crop
+        if new:
+            found = self.task([(one.face, self.seed) for one in new.values()], on_step)
+            records = dict(zip(new, (record for record, _ in found), strict=True))
+            done = [replace(one, record=records[one.inversion_key], new=True) if one.inverted else one for one in done]
+        return done
+
+    def _keep(self, one: _Face) -> FaceDone:
+        assert one.record is not None
+        if one.new:
+            self.store.put(one.inversion_key, one.record, one.face.photo_sha256)
+        if one.record.inversion.finished:
+            self.store.link(one.face.photo_sha256, INVERSIONS, one.inversion_key)
+        return FaceDone(one.item, one.key, one.inversion_key, one.inverted, one.record.inversion.finished)
+
+    def _couple(self, item: CoupleItem) -> _Couple | CoupleDone:
+        begin = time.perf_counter()
+        photos = {role: read_photo(done.item) for role, done in zip(ROLES, item.faces, strict=True)}
+        faces, records, lost = [], [], []
+        for role, done in zip(ROLES, item.faces, strict=True):
+            changed = face_key(photos[role], self.aligner(), done.item.face) != done.face_key  # since its inversion
+            face = self.store.get_face(done.face_key, role, photos[role])
+            record = self.store.get(done.inversion_key)
+            if changed or face is None or record is None:
+                lost.append(done)
+            else:
+                faces.append(face)
+                records.append(record)
+        if lost:
+            return CoupleDone(item.couple, tuple(lost))
+        return _Couple(item, photos, faces, records, {"read": time.perf_counter() - begin})
+
+    def _drawn(self, one: _Couple | CoupleDone) -> _Couple | CoupleDone:
+        return _guarded(one.item.name, lambda: self._draw(one)) if isinstance(one, _Couple) else one
+
+    def _draw(self, one: _Couple) -> _Couple:
+        generator, begin = self.task.make_inverter().generator, time.perf_counter()
+        conception, job = self.conceive(one.item.couple)
+        records = [self._measured(face, record) for face, record in zip(one.faces, one.records, strict=True)]
+        father, mother = (record.inversion for record in records)
+        children = conception(father, mother, generator, lambda numbers: numbers)
+        for name, child in children.items():
+            if not bool(child.latents.ws.isfinite().all()):
+                raise UserError(
+                    f"{one.item.name}: {name} has latents that are not finite. Look at this row's settings."
+                )
+        blended = time.perf_counter()
+        parents = {"father": father.latents, "mother": mother.latents}
+        pictures = decode({**parents, **{name: child.latents for name, child in children.items()}}, generator)
+        job |= {f"{role}_sha256": photo.sha256 for role, photo in one.photos.items()} | conception.files
+        seconds = {**one.seconds, "blend": blended - begin, "decode": time.perf_counter() - blended}
+        return replace(one, records=records, children=children, pictures=pictures, settings=job, seconds=seconds)
+
+    def _measured(self, face: AlignedFace, record: Record) -> Record:
+        """With the metrics that were asked for, and no others: another run may have kept others in the store."""
+        missing = [name for name in self.task.metrics if name not in record.metrics]
+        more = evaluate(face, record.inversion, self.task.make_inverter().generator, missing) if missing else {}
+        return replace(record, metrics={name: {**record.metrics, **more}[name] for name in self.task.metrics})
+
+    def _save(self, one: _Couple) -> CoupleDone:
+        couple, done = one.item.couple, one.item.faces
+        inverted = [
+            Inverted(face, record, item.inversion_key, not item.inverted)
+            for face, record, item in zip(one.faces, one.records, done, strict=True)
+        ]
+        family = Family(one.photos, inverted, one.children, one.pictures, one.settings)
+        save_couple(self.output, couple, one.item.identity, family, self.task.make_inverter(), one.seconds)
+        return CoupleDone(couple)
+
+
+def read_photo(item: FaceItem) -> Photo:
+    """Raises UserError naming the file as the manifest has it."""
+    try:
+        data = item.folder.read(item.file)
+    except FileNotFoundError as error:
+        raise UserError(f"{item.name}: no such file.") from error
+    except StorageError as error:  # one photograph that cannot be read is no reason to stop
+        raise UserError(str(error)) from error
+    return decode_photo(data, Path(item.name))
+
+
+def _guarded(name: str, function: Callable[[], T]) -> T:
+    """Whatever else goes wrong with one item is its failure, with a reason, and nobody else's."""
+    try:
+        return function()
+    except StorageError:
+        raise
+    except UserError as error:  # photographs in folders of their own are all called father.jpg
+        short = f"{Path(name).name}: "
+        raise UserError(
+            f"{name}: {str(error).removeprefix(short)}" if str(error).startswith(short) else str(error)
+        ) from error
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        log.exception("%s", name)
+        raise UserError(f"{name}: unexpected {type(error).__name__}: {error}") from error

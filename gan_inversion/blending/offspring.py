@@ -1,0 +1,102 @@
+"""Parents -> children: inheritance drawn for each child, then age and gender as asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..editing.files import Directions
+from ..editing.steering import FixedSteps, Steered, Steering
+from ..interfaces import Generator, Inversion, Latents
+from .inheritance import Inherit, Inheritance, Sibling
+from .recipes import Recipe, check_parents
+
+
+@dataclass(frozen=True)
+class Child:
+    """One picture's worth of a child: at one age, with all that it came from."""
+
+    number: int
+    inheritance: dict[str, Any]
+    steered: Steered
+    one_of_many_ages: bool = False
+
+    @property
+    def latents(self) -> Latents:
+        return self.steered.latents
+
+    @property
+    def name(self) -> str:
+        """child_00, or child_00_age_08 where it is drawn at several ages."""
+        age = f"_age_{self.steered.age:04.1f}".removesuffix(".0") if self.one_of_many_ages else ""
+        return f"child_{self.number:02d}{age}"
+
+    def caption(self, alone: bool) -> str:
+        """For a contact sheet."""
+        steered = self.steered
+        goal = " ".join(
+            part for part in (steered.gender, f"at {steered.age:g}" if steered.age is not None else "") if part
+        )
+        return " ".join(part for part in ("child" if alone else f"child {self.number:02d}", goal) if part)
+
+    def describe(self) -> dict[str, Any]:
+        """For a summary, as JSON values. Readings are those of the estimators that steered."""
+        steered, told = self.steered, dict(self.inheritance)
+        if steered.read:
+            told["asked_for"] = {"age": steered.age, "gender": steered.gender or None}
+            told["read_by_what_steered"] = {"age": round(steered.read.age, 2), "male": round(steered.read.male, 4)}
+            told["reached"] = steered.reached
+        if any(steered.steps):
+            told["steps"] = {"age": steered.steps[0], "gender": steered.steps[1]}
+        return told
+
+
+@dataclass(frozen=True)
+class Conception:
+    """Everything that makes children, loaded and checked before any face is inverted."""
+
+    recipes: Mapping[int, Sibling]
+    inheritance: Inheritance
+    steering: Steering | FixedSteps
+    directions: Directions | None  # None where nothing is steered
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Hashes of what was read, for a job's identity."""
+        read = {"directions_sha256": self.directions, "regions_sha256": self.inheritance.regions}
+        return {name: file.sha256 for name, file in read.items() if file is not None}
+
+    def __call__(
+        self,
+        father: Inversion,
+        mother: Inversion,
+        generator: Generator,
+        progress: Callable[[Iterable[int]], Iterable[int]],
+    ) -> dict[str, Child]:
+        """Name -> child, one by one, so that none depends on its siblings. Raises UserError for foreign latents."""
+        check_parents(father, mother, generator)
+        children = {}
+        for number in progress(list(self.recipes)):
+            recipe = self.recipes[number]
+            latents = self.inheritance(recipe, father.ws, mother.ws, generator)
+            told = describe_inheritance(recipe, self.inheritance, len(father.ws))
+            several = len(self.steering.targets) > 1
+            for steered in self.steering(latents, recipe.gender, self.directions, generator):
+                child = Child(number, told, steered, several)
+                children[child.name] = child
+        return children
+
+
+def prepare(
+    recipes: Mapping[int, Sibling], inherit: Inherit, steering: Steering | FixedSteps, generator: Generator
+) -> Conception:
+    """Raises UserError for what is missing: regions or directions of this generator."""
+    regions = inherit.load(generator) if inherit.chosen or any(r.diversity for r in recipes.values()) else None
+    return Conception(recipes, Inheritance(regions, inherit.chosen), steering, steering.load(generator))
+
+
+def describe_inheritance(recipe: Recipe, inheritance: Inheritance, num_ws: int) -> dict[str, Any]:
+    """The weights of the mother by row of W+, and by region and row."""
+    regions = {region: weights.tolist() for region, weights in inheritance.weights(recipe, num_ws).items()}
+    return {"mother_weights": recipe.weights(num_ws).tolist(), "region_weights": regions}

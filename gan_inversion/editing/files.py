@@ -1,0 +1,129 @@
+"""Directions in files: this project's own, and published ones in the formats that they come in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..assets.trained import load_trained, save_tensors
+from ..errors import UserError, suggestion
+from ..image import area_resize
+from ..interfaces import Generator
+from ..latents import hash_of_ws
+from ..spaces.p_space import from_p, to_p
+from .reader import Reader, from_tensors, to_tensors
+
+MASK = 64  # pixels of stored masks
+DIRECTIONS, REGIONS_FILE = "directions", "regions"  # what their files say they are
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Named steps, straight in P for those found here, straight in W for closed-form and published ones.
+
+    `deviations`: what a step of 1 changes in the label, in its unit, where that is known.
+    """
+
+    vectors: Mapping[str, Tensor]  # name -> [D], or [L, D] when published with a step for each row
+    deviations: Mapping[str, float] = field(default_factory=dict)
+    space: str = "w"  # or p
+    reader: Reader | None = None  # of age and gender; what steering goes by
+    sha256: str = ""  # of the file
+
+    def require_reader(self) -> Reader:
+        """Raises UserError if these directions came without one."""
+        if self.reader is None or not {"age", "gender"} <= set(self.deviations):
+            raise UserError(
+                "steering needs directions for age and gender with their reader, as scripts/find_directions.py writes; "
+                "published and closed-form directions cannot steer. Set child.age=null child.gender=null."
+            )
+        return self.reader
+
+    def move(self, ws: Tensor, steps: Mapping[str, float]) -> Tensor:
+        """ws [L, D] moved by a number of steps along each of some directions."""
+        step = torch.stack([size * self[name].expand(ws.shape) for name, size in steps.items()]).sum(0)
+        return from_p(to_p(ws) + step) if self.space == "p" else ws + step
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Raises UserError, naming what there is, if there is no such direction."""
+        if name not in self.vectors:
+            raise UserError(
+                f"no direction called {name}.{suggestion(name, self.vectors)} Known: {', '.join(self.vectors)}"
+            )
+        return self.vectors[name]
+
+
+def save_directions(path: Path, directions: Directions, generator: Generator, facts: Mapping[str, Any]) -> None:
+    """As float32, with the generator they belong to and how they were found."""
+    more = {**facts, "deviations": dict(directions.deviations), "space": directions.space}
+    tensors = {f"direction.{name}": vector for name, vector in directions.vectors.items()}
+    if directions.reader:
+        tensors |= {f"reader.{name}": tensor for name, tensor in to_tensors(directions.reader).items()}
+    save_tensors(path, DIRECTIONS, tensors, generator, more)
+
+
+def load_directions(path: str, generator: Generator) -> Directions:
+    """A catalogue entry or a file: .safetensors of this project, or .npy or .pt with one published direction.
+
+    A published direction takes its file's name; [D] or [1, D] moves all rows alike, [L, D] each row by its own step, and
+    18 rows of StyleGAN2 at 1024 pixels fit a generator of 16 rows that shares its W (the last row is to_img's). They are
+    read without running anything. Raises UserError if a file is missing, is no direction, or does not fit.
+    """
+    suffix = Path(path).suffix
+    if suffix not in (".npy", ".pt"):
+        trained = load_trained(path, DIRECTIONS, generator)
+        vectors = _part(trained.tensors, "direction.")
+        reader = _part(trained.tensors, "reader.")
+        facts = trained.facts
+        made = from_tensors(reader) if reader else None
+        return Directions(vectors, facts["deviations"], facts["space"], made, trained.sha256)
+    try:
+        values = np.load(path, allow_pickle=False) if suffix == ".npy" else torch.load(path, "cpu", weights_only=True)
+        vector = torch.as_tensor(values).detach().float().squeeze()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+    except Exception as error:
+        raise UserError(f"{path}: not one array of numbers ({type(error).__name__}); nothing else is read.") from error
+    if vector.ndim == 2 and len(vector) == generator.num_ws + 2:
+        vector = torch.cat([vector[: generator.num_ws - 1], vector[-1:]])
+    if vector.shape not in ((generator.w_dim,), (generator.num_ws, generator.w_dim)):
+        raise UserError(
+            f"{path}: its shape {list(vector.shape)} does not fit {generator.name}, which has {generator.num_ws} rows of "
+            f"{generator.w_dim} numbers."
+        )
+    if not vector.isfinite().all():
+        raise UserError(f"{path}: some of its numbers are not finite.")
+    return Directions({Path(path).stem: vector}, sha256=hash_of_ws(vector))
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Which styles make which region, and where the regions lie."""
+
+    choice: Mapping[str, Tensor]  # region -> [S], 1 for its own styles, else 0
+    masks: Tensor  # [6, H, W]: share of faces in which a pixel belongs to each region, the rest of the picture last
+    sha256: str = ""
+
+
+def save_regions(path: Path, regions: Regions, generator: Generator, facts: Mapping[str, Any]) -> None:
+    """Choices as bytes, masks at 64 pixels."""
+    tensors = {f"choice.{name}": choice.to(torch.uint8) for name, choice in regions.choice.items()}
+    save_tensors(
+        path, REGIONS_FILE, {**tensors, "masks": area_resize(regions.masks[None], MASK)[0].half()}, generator, facts
+    )
+
+
+def load_regions(path: str, generator: Generator) -> Regions:
+    """A catalogue entry or a .safetensors file. Raises UserError if it is missing or another generator's."""
+    trained = load_trained(path, REGIONS_FILE, generator)
+    return Regions(_part(trained.tensors, "choice."), trained.tensors["masks"], trained.sha256)
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in sorted(tensors.items()) if name.startswith(prefix)}

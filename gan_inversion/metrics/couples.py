@@ -1,0 +1,163 @@
+"""Families -> children by several methods -> what networks see in them. Each couple is kept as it is done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from ..assets.trained import read_safetensors
+from ..blending.inheritance import GATHERED, MUTATION
+from ..blending.offspring import Conception
+from ..editing.search import draw_w
+from ..editing.steering import LOOK, NUDGES, PULLS, WIDTHS, Steering
+from ..errors import UserError
+from ..image import area_resize, to_tensor
+from ..interfaces import AlignedFace, Generator, Inversion, Latents
+from ..latents import draw, hash_of_latents, hash_of_ws
+from ..losses.prior import p_norm
+from ..runtime import versions
+from ..spaces.p_space import REACH
+from ..spaces.population import sample_w
+from ..storage import write_atomically
+from .children import BANDS, SIZE, FamilySeen, Made, Seen, look
+
+GOALS = tuple((age, gender) for age in BANDS for gender in ("female", "male"))
+METHODS = ("ours", "w_plus_mean", "father_copied", "mother_copied", "random_same_age", "real_child")
+RANDOM_SEED = 500_009  # of the random faces: never a parent's
+
+
+@dataclass(frozen=True)
+class Couple:
+    """Parents as latents, and as the pictures that likeness is measured to: photographs where there are any."""
+
+    name: str  # unique
+    family: str
+    father: Inversion
+    mother: Inversion
+    father_picture: Tensor  # [1, 3, R, R]
+    mother_picture: Tensor
+    children: tuple[Tensor, ...] = ()  # photographs of real children, aligned
+
+
+def sampled_couples(generator: Generator, count: int, seed: int) -> list[Couple]:
+    """Couples that the generator made up: parents whose every picture is known."""
+    rows = draw_w(generator, 2 * count, seed)[:, None].repeat(1, generator.num_ws, 1)
+    found = [Inversion(ws, generator.sha256) for ws in rows]
+    size = min(SIZE, generator.resolution)
+    pictures = [area_resize(draw(generator, one.latents).cpu(), size) for one in found]
+    couples = []
+    for i in range(count):
+        name, (father, mother) = f"sampled_{i:04d}", found[2 * i : 2 * i + 2]
+        couples.append(Couple(name, name, father, mother, pictures[2 * i], pictures[2 * i + 1]))
+    return couples
+
+
+def photo_picture(face: AlignedFace) -> Tensor:
+    """[1, 3, 256, 256] in [-1, 1]: as large as it is looked at, since all are held together."""
+    return area_resize(to_tensor(face.pixels), min(SIZE, face.pixels.shape[0]))
+
+
+def see_couple(
+    couple: Couple, number: int, conception: Conception, generator: Generator, seed: int, folder: Path
+) -> FamilySeen:
+    """All methods' children of one couple, seen; taken from `folder` if they were seen before with the same settings."""
+    directions = conception.directions
+    if directions is None:
+        raise UserError("children are evaluated at set ages: choose child=steered with its directions.")
+    path = folder / f"{couple.name}.safetensors"
+    identity = _identity(couple, number, conception, generator, seed)
+    kept = _load(path, identity)
+    if kept is not None:
+        return kept
+    reader = directions.require_reader()
+
+    def seen(latents: Latents) -> Seen:
+        return look(draw(generator, latents), reader, p_norm(latents.ws[None], generator.statistics()).item())
+
+    parents = [
+        replace(look(picture, reader), p_norm=p_norm(one.ws[None], generator.statistics()).item())
+        for picture, one in ((couple.father_picture, couple.father), (couple.mother_picture, couple.mother))
+    ]
+    children: dict[str, list[Made]] = {"ours": [], "random_same_age": []}
+    base = next(iter(conception.recipes.values()))
+    random = sample_w(generator, 1, seed + RANDOM_SEED + number)[1][0]
+    for index, (age, gender) in enumerate(GOALS):
+        recipe = replace(base, seed=seed + number, index=index)
+        latents = conception.inheritance(recipe, couple.father.ws, couple.mother.ws, generator)
+        steering = _asked(conception.steering, age, gender)
+        (ours,) = steering(latents, gender, directions, generator)
+        children["ours"].append(Made(seen(ours.latents), age, gender))
+    mean = generator.statistics().mean
+    stranger = Latents((mean + 0.8 * (random - mean)).repeat(generator.num_ws, 1))
+    age, gender = GOALS[number % len(GOALS)]  # one a couple, each goal in turn
+    (other,) = _asked(conception.steering, age, gender)(stranger, gender, directions, generator)
+    children["random_same_age"].append(Made(seen(other.latents), age, gender))
+    even = (couple.father.ws + couple.mother.ws) / 2
+    children["w_plus_mean"] = [Made(seen(Latents(even)))]
+    children["father_copied"] = [Made(seen(couple.father.latents))]
+    children["mother_copied"] = [Made(seen(couple.mother.latents))]
+    children["real_child"] = [Made(look(child, reader)) for child in couple.children]
+    found = FamilySeen(couple.family, parents[0], parents[1], children)
+    _keep(path, found, identity)
+    return found
+
+
+def _asked(steering: Any, age: int, gender: str) -> Steering:
+    if not isinstance(steering, Steering):
+        raise UserError("children are evaluated at set ages: choose child=steered.")
+    return replace(steering, age=float(age), gender=gender, ages=None)
+
+
+def _identity(couple: Couple, number: int, conception: Conception, generator: Generator, seed: int) -> str:
+    """All that can change what is seen."""
+    recipe = next(iter(conception.recipes.values()), None)
+    parts = {
+        "parents": [hash_of_latents(couple.father.latents), hash_of_latents(couple.mother.latents)],
+        "pictures": [hash_of_ws(p) for p in (couple.father_picture, couple.mother_picture, *couple.children)],
+        "generator": [generator.sha256, generator.previews_sha256, generator.statistics().sha256],
+        "recipe": repr(recipe),
+        "steering": repr(conception.steering),
+        "files": [
+            conception.directions and conception.directions.sha256,
+            conception.inheritance.regions and conception.inheritance.regions.sha256,
+        ],
+        "chosen": dict(conception.inheritance.chosen),
+        "number": [number, seed],
+        "constants": [GATHERED, MUTATION, REACH, PULLS, WIDTHS, NUDGES, LOOK, versions()],
+    }
+    return json.dumps(parts, sort_keys=True)
+
+
+def _keep(path: Path, family: FamilySeen, identity: str) -> None:
+    everyone = [("father", Made(family.father)), ("mother", Made(family.mother))]
+    everyone += [(method, made) for method, many in family.children.items() for made in many]
+    tensors = {
+        network: torch.stack([torch.from_numpy(getattr(made.seen, network)) for _, made in everyone])
+        for network in ("dlib", "faceres")
+    }
+    fields = ("judged_age", "judged_male", "read_age", "read_male", "p_norm")
+    rows = [[who, made.age, made.gender, *(getattr(made.seen, f) for f in fields)] for who, made in everyone]
+    note = json.dumps({"identity": identity, "family": family.family, "rows": rows})
+    write_atomically(path, save(tensors, {"couple": note}))
+
+
+def _load(path: Path, identity: str) -> FamilySeen | None:
+    if not path.exists():
+        return None
+    tensors, header, _ = read_safetensors(path)
+    note = json.loads(header.get("couple", "{}"))
+    if note.get("identity") != identity:
+        return None
+    everyone: list[tuple[str, Made]] = []
+    for i, (who, age, gender, *values) in enumerate(note["rows"]):
+        seen = Seen(tensors["dlib"][i].numpy(), tensors["faceres"][i].numpy(), *values)
+        everyone.append((who, Made(seen, age, gender)))
+    children: Mapping[str, Sequence[Made]] = {m: [made for who, made in everyone if who == m] for m in METHODS}
+    return FamilySeen(note["family"], everyone[0][1].seen, everyone[1][1].seen, children)

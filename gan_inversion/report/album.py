@@ -1,0 +1,127 @@
+"""Many photographs, each inverted by itself: count in = count out, as a result or as a named failure."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from ..errors import UserError
+from ..image import SUFFIXES, Photo, load_photo
+from ..interfaces import AlignedFace, Aligner
+from ..inversion.inverter import Inverter
+from ..latents import save_latents
+from ..runtime import versions
+from ..store.inversions import Failed, Inverted
+from .family import decode, describe_inversion, facts_of
+from .run_folder import RunFolder
+from .trace import save_trace
+
+log = logging.getLogger(__name__)
+
+DERIVED = ("_inversion", "_faces", "_trace")  # endings of the files that are made; a photograph so named gets another
+
+
+def find_photos(places: Sequence[str]) -> dict[str, Path]:
+    """Files, and the pictures in folders -> unique name: path. Raises UserError for what does not exist or is empty."""
+    paths: list[Path] = []
+    for place in (Path(p).expanduser() for p in places):
+        if place.is_dir():
+            files = sorted(path for path in place.iterdir() if path.is_file() and not path.name.startswith("."))
+            inside = [path for path in files if path.suffix.lower() in SUFFIXES]
+            if len(inside) < len(files):
+                log.info("%s: %d files that are no pictures are left out", place, len(files) - len(inside))
+            if not inside:
+                raise UserError(f"{place}: no pictures in this folder ({', '.join(SUFFIXES)}).")
+            paths += inside
+        elif place.is_file():
+            paths.append(place)
+        else:
+            raise UserError(f"{place}: no such file or folder.")
+    named: dict[str, Path] = {}
+    for path in dict.fromkeys(paths):
+        name = path.stem
+        if name in named or name.endswith(DERIVED):
+            name = path.name.replace(".", "_")
+        while name in named:
+            name += "_2"
+        named[name] = path
+    return named
+
+
+def load_all(paths: Mapping[str, Path]) -> tuple[dict[str, Photo], dict[str, str]]:
+    """Photographs by name, and the reason for each that cannot be read."""
+    photos, failures = {}, {}
+    for name, path in paths.items():
+        try:
+            photos[name] = load_photo(path)
+        except UserError as error:
+            failures[name] = str(error)
+            log.error(str(error))
+    return photos, failures
+
+
+def align_all(
+    photos: Mapping[str, Photo], aligner: Aligner, face: int | None, folder: RunFolder | None = None
+) -> tuple[list[AlignedFace], dict[str, str]]:
+    """Aligned faces in order, and the reason for each photograph that gave none. `folder`: for pictures of a choice."""
+    faces, failures = [], {}
+    for name, photo in tqdm(photos.items(), desc="aligning", unit="photo", disable=None):
+        preview = folder.root / f"{name}_faces.png" if folder else None
+        try:
+            faces.append(aligner(photo, name, face, preview))
+        except UserError as error:
+            failures[name] = str(error)
+            log.error(str(error))
+        if folder and preview and preview.exists():
+            folder.path(preview.name)
+    return faces, failures
+
+
+def save_all(
+    folder: RunFolder,
+    names: Sequence[str],
+    found: Sequence[Inverted],
+    failed: Sequence[Failed],
+    failures: Mapping[str, str],
+    inverter: Inverter,
+) -> dict[str, dict[str, Any]]:
+    """Per photograph NAME.png, NAME_inversion.png, NAME.safetensors; metrics.json last. Returns its entry for each."""
+    generator, rows = inverter.generator, dict[str, dict[str, Any]]()
+    for item in found:
+        name, inversion = item.face.name, item.inversion
+        facts = facts_of(generator, [inversion])
+        picture = decode({name: inversion.latents}, generator)[name]
+        folder.crop(f"{name}.png", item.face)
+        folder.synthetic(f"{name}_inversion.png", picture, {**facts, "picture": f"inversion of {name}"})
+        latents = folder.path(f"{name}.safetensors")
+        save_latents(latents, {"ws": inversion.latents}, generator.sha256, not inversion.finished)
+        if item.trace:
+            save_trace(folder, name, item.trace, facts)
+        rows[name] = describe_inversion(item, inverter)
+    reasons = {**failures, **{item.face.name: item.reason for item in failed}}
+    for name in names:
+        if name in reasons:
+            rows[name] = {"status": "failed", "error": reasons[name]}
+        rows.setdefault(name, {"status": "interrupted", "error": "not begun"})
+    done = [row for row in rows.values() if row["status"] == "done"]
+    metrics = list(done[0]["metrics"]) if done else []
+    means = {metric: sum(row["metrics"][metric]["value"] for row in done) / len(done) for metric in metrics}
+    folder.path("timings.json")
+    document = {**facts_of(generator, []), "n": len(done), "mean": means, "photos": rows, "versions": versions()}
+    folder.finish("metrics.json", document)
+    return rows
+
+
+def say_goodbye(folder: RunFolder, rows: Mapping[str, Mapping[str, Any]]) -> None:
+    """How many of each and where to look. Raises UserError or KeyboardInterrupt unless all succeeded."""
+    states = [row["status"] for row in rows.values()]
+    failed = [name for name, row in rows.items() if row["status"] == "failed"]
+    print(f"{states.count('done')} of {len(rows)} inverted, {len(failed)} failed: {folder.root / 'metrics.json'}")
+    if "interrupted" in states:
+        raise KeyboardInterrupt
+    if failed:
+        raise UserError(f"{len(failed)} of {len(rows)} photographs failed: {', '.join(failed)}")

@@ -1,0 +1,187 @@
+"""The verbs of the main job: load, align, (invert), blend, decode, report."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..blending.offspring import Child
+from ..errors import UserError
+from ..image import Photo, load_photo, to_uint8
+from ..interfaces import AlignedFace, Aligner, Generator, Inversion, Latents
+from ..inversion.inverter import Inverter
+from ..latents import draw, save_latents, to_json
+from ..losses.prior import p_norm
+from ..metrics.reconstruction import report as with_status
+from ..runtime import cores, versions
+from ..store.inversions import Failed, Inverted
+from .contact_sheet import ParentRow, contact_sheet
+from .run_folder import RunFolder, provenance
+from .trace import save_trace
+
+log = logging.getLogger(__name__)
+
+SUMMARY = "family.json"
+
+
+def load(paths: Mapping[str, str]) -> dict[str, Photo]:
+    """Role -> photograph."""
+    return {role: load_photo(path) for role, path in paths.items()}
+
+
+def align(
+    photos: Mapping[str, Photo], aligner: Aligner, numbers: Mapping[str, int | None], folder: RunFolder
+) -> list[AlignedFace]:
+    """One aligned face a role; where a photograph offers a choice, a numbered preview is left in `folder`."""
+    faces = []
+    for role, photo in photos.items():
+        preview = folder.root / f"{role}_faces.png"
+        faces.append(aligner(photo, role, numbers.get(role), preview))
+        if preview.exists():
+            folder.path(preview.name)
+    return faces
+
+
+def both(inverted: Sequence[Inverted], failed: Sequence[Failed]) -> tuple[Inversion, Inversion]:
+    """Father's and mother's. Raises UserError if one failed, KeyboardInterrupt if one was not begun."""
+    if failed:
+        raise UserError("; ".join(item.reason for item in failed))
+    if len(inverted) < 2:
+        raise KeyboardInterrupt
+    return inverted[0].inversion, inverted[1].inversion
+
+
+def decode(latents: Mapping[str, Latents], generator: Generator) -> dict[str, np.ndarray]:
+    """Name -> uint8 [R, R, 3], one by one, so that a picture does not depend on its neighbours."""
+    return {name: to_uint8(draw(generator, one)) for name, one in latents.items()}
+
+
+def save_children(
+    folder: RunFolder,
+    children: Mapping[str, Child],
+    pictures: Mapping[str, np.ndarray],
+    facts: Mapping[str, Any],
+    generator: Generator,
+) -> dict[str, Any]:
+    """Write the PNGs; returns what the summary says of each child: inheritance, goal, reading and plausibility."""
+    summary = {}
+    for name, child in children.items():
+        plausibility = p_norm(child.latents.ws[None], generator.statistics()).item()
+        summary[name] = {**child.describe(), "p_norm": plausibility}
+        folder.synthetic(f"{name}.png", pictures[name], {**facts, "picture": name})
+    return summary
+
+
+def footer_of(generator: Generator) -> str:
+    """What stands under every sheet."""
+    return f"synthetic faces, drawn by {generator.name}; not a prediction of any real child"
+
+
+def facts_of(generator: Generator, parents: Sequence[Inversion]) -> dict[str, Any]:
+    """What each picture says of its making."""
+    return {**provenance(generator), **({} if all(p.finished for p in parents) else {"interrupted": True})}
+
+
+def report_children(
+    folder: RunFolder,
+    children: Mapping[str, Child],
+    pictures: Mapping[str, np.ndarray],
+    generator: Generator,
+    parents: Sequence[Inversion],
+    settings: Mapping[str, Any],
+) -> None:
+    """The run folder of children blended from stored latents; children.json comes last."""
+    facts = facts_of(generator, parents)
+    summary = save_children(folder, children, pictures, facts, generator)
+    latents = {name: child.latents for name, child in children.items()}
+    save_latents(folder.path("latents.safetensors"), latents, generator.sha256, "interrupted" in facts)
+    folder.finish("children.json", {**facts, "children": summary, "settings": dict(settings), "versions": versions()})
+
+
+def report(
+    folder: RunFolder,
+    photos: Mapping[str, Photo],
+    inverted: Sequence[Inverted],
+    children: Mapping[str, Child],
+    pictures: Mapping[str, np.ndarray],
+    inverter: Inverter,
+    settings: Mapping[str, Any],
+) -> Path:
+    """Write the run folder; returns the contact sheet's path. family.json is the last file, and lists the others.
+
+    Raises KeyboardInterrupt, and writes nothing, if this run was cut short and an earlier one of the same job was not.
+    """
+    generator = inverter.generator
+    facts = facts_of(generator, [item.inversion for item in inverted])
+    interrupted = "interrupted" in facts
+    if interrupted and folder.keeps_finished(SUMMARY):
+        log.warning("%s: the finished result of an earlier run is kept", folder.root)
+        raise KeyboardInterrupt
+    parents, rows = {}, []
+    for item in inverted:
+        role, photo = item.face.name, photos[item.face.name]
+        folder.crop(f"{role}.png", item.face)
+        folder.synthetic(
+            f"{role}_inversion.png", pictures[role], {**facts, "picture": f"inversion of the {role}'s photograph"}
+        )
+        if item.trace:
+            save_trace(folder, role, item.trace, facts)
+        parents[role] = {**describe_inversion(item, inverter), "quad": item.face.quad}
+        quad = [(x * photo.reduced, y * photo.reduced) for x, y in item.face.quad]
+        held_out = [(n, m["value"]) for n, m in parents[role]["metrics"].items() if m["status"] == "held out"]
+        remark = f"{held_out[0][0].replace('_', '-').upper()} {held_out[0][1]:.3f}" if held_out else ""
+        rows.append(ParentRow(role, photo.pixels, quad, item.face.pixels, pictures[role], remark))
+    summary = save_children(folder, children, pictures, facts, generator)
+    captions = {child.caption(len(children) == 1): pictures[name] for name, child in children.items()}
+    footer = footer_of(generator) + (" - INTERRUPTED" if interrupted else "")
+    sheet = contact_sheet(rows, captions, footer)
+    path = folder.synthetic("contact_sheet.png", sheet, {**facts, "picture": "contact sheet"})
+    own = {item.face.name: item.inversion.latents for item in inverted}
+    latents = {name: child.latents for name, child in children.items()}
+    save_latents(folder.path("latents.safetensors"), {**own, **latents}, generator.sha256, interrupted)
+    document = {
+        **facts,
+        "interrupted": interrupted,
+        "parents": parents,
+        "children": summary,
+        "settings": dict(settings),
+        "versions": versions(),
+    }
+    folder.path("timings.json")
+    folder.finish(SUMMARY, document)
+    return path
+
+
+def describe_inversion(item: Inverted, inverter: Inverter) -> dict[str, Any]:
+    """All that a summary says of one inversion; the photograph by its hash."""
+    inversion = item.inversion
+    return {
+        "status": "done" if inversion.finished else "interrupted",
+        "photo_sha256": item.face.photo_sha256,
+        "warnings": item.face.warnings,
+        "store_key": item.key,
+        "metrics": with_status(item.record.metrics, inverter.pursued),
+        "losses": inversion.losses,
+        "best_step": inversion.best_step,
+        "steps": inversion.steps,
+        "stopped": inversion.stopped,
+        "settings": inversion.settings,
+    }
+
+
+def save_timings(folder: RunFolder, seconds: Mapping[str, float]) -> None:
+    """Apart from the results, which are the same from run to run; these are not."""
+    machine = {"cores": cores(), "threads": torch.get_num_threads()}
+    folder.write("timings.json", to_json({"seconds": dict(seconds), **machine}))
+
+
+def say_goodbye(sheet: Path, inverted: Sequence[Inverted]) -> None:
+    """Where the result is; and, if it was cut short, an exit code that says so."""
+    print(f"contact sheet: {sheet}")
+    if any(not item.inversion.finished for item in inverted):
+        raise KeyboardInterrupt

@@ -1,0 +1,118 @@
+"""Faces -> records, each inverted once: what the store has is taken from it, the rest goes to the runner."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..errors import UserError
+from ..execution.work import Job, Listed, Runner
+from ..interfaces import AlignedFace, Inversion, OnStep
+from ..inversion.inverter import Inverter
+from ..inversion.trace import Recorder, Trace
+from ..metrics.reconstruction import evaluate
+from .store import INVERSIONS, Record, Store
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Task(Job):
+    """Inversions of faces, and their metrics."""
+
+    make_inverter: Callable[[], Inverter]
+    metrics: tuple[str, ...]
+    trace_every: int = 0
+
+    @property
+    def together(self) -> int:
+        """On a CPU faces pass the network one by one anyway."""
+        return 2 if self.make_inverter().generator.device.type == "cpu" else 16
+
+    def __call__(self, items: Sequence[tuple[AlignedFace, int]], on_step: OnStep) -> list[tuple[Record, Trace | None]]:
+        """Invert and measure (face, seed) pairs."""
+        inverter = self.make_inverter()
+        recorder = Recorder(self.trace_every, on_step) if self.trace_every else None
+        begin = time.perf_counter()
+        faces, seeds = [face for face, _ in items], [seed for _, seed in items]
+        found = inverter(faces, seeds, recorder or on_step)
+        seconds = (time.perf_counter() - begin) / max(len(items), 1)
+        results = []
+        for i, (face, inversion) in enumerate(zip(faces, found, strict=True)):
+            metrics = evaluate(face, inversion, inverter.generator, self.metrics)
+            results.append((Record(inversion, metrics, seconds), recorder.trace(i) if recorder else None))
+        return results
+
+
+@dataclass(frozen=True)
+class Inverted:
+    """One face's record, where it came from, and its trace if one was asked for and made."""
+
+    face: AlignedFace
+    record: Record
+    key: str
+    from_store: bool
+    trace: Trace | None = None
+
+    @property
+    def inversion(self) -> Inversion:
+        return self.record.inversion
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A face that could not be inverted, and why."""
+
+    face: AlignedFace
+    reason: str
+
+
+def invert_faces(
+    faces: Sequence[AlignedFace], seeds: Sequence[int], task: Task, runner: Runner, store: Store, on_step: OnStep
+) -> tuple[list[Inverted], list[Failed]]:
+    """All faces, in order. Equal faces with equal seeds are inverted once. Finished results are stored as they come.
+
+    After Ctrl-C the faces that were begun are among the results, those under way marked interrupted; the others are in
+    neither list.
+    """
+    inverter = task.make_inverter()
+    keys = [inverter.key(face, seed) for face, seed in zip(faces, seeds, strict=True)]
+    # A trace can only be taken by going the way again.
+    known = {} if task.trace_every else {key: record for key in dict.fromkeys(keys) if (record := store.get(key))}
+    missing = {key: (face, seed) for key, face, seed in zip(keys, faces, seeds, strict=True) if key not in known}
+    made: dict[str, tuple[Record, Trace | None]] = {}
+    failures: dict[str, str] = {}
+    order = list(missing)
+
+    def keep(index: int, result: tuple[Record, Trace | None] | UserError) -> None:
+        if isinstance(result, UserError):
+            failures[order[index]] = str(result)
+            log.error(str(result))
+        else:
+            made[order[index]] = result
+            store.put(order[index], result[0], missing[order[index]][0].photo_sha256)
+
+    if missing:
+        runner.run(task, Listed(missing.values(), keep), on_step)
+    for key, record in known.items():
+        new = [name for name in task.metrics if name not in record.metrics]
+        if new:  # stored before these metrics were asked for
+            more = evaluate(faces[keys.index(key)], record.inversion, inverter.generator, new)
+            known[key] = dataclasses.replace(record, metrics={**record.metrics, **more})
+            store.put(key, known[key])
+    results, failed = [], []
+    for face, key in zip(faces, keys, strict=True):
+        if key in failures:
+            failed.append(Failed(face, failures[key]))
+        elif key in made or key in known:
+            record, trace = made[key] if key in made else (known[key], None)
+            if record.inversion.finished:  # another photograph may have had the same crop
+                store.link(face.photo_sha256, INVERSIONS, key)
+            asked = {name: record.metrics[name] for name in task.metrics}
+            results.append(Inverted(face, dataclasses.replace(record, metrics=asked), key, key in known, trace))
+            if key in known:
+                log.info("%s: taken from the store (%s), no step done", face.name, key[:12])
+    return results, failed

@@ -1,0 +1,149 @@
+"""Children as asked for on the real generator, directions and regions found, a partner: as a command line calls them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from gan_inversion.editing.files import load_directions, load_regions
+from gan_inversion.editing.search import draw_w
+from gan_inversion.generators.mobile_stylegan import ffhq
+from gan_inversion.generators.tiny import Tiny, tiny
+from gan_inversion.interfaces import Latents
+from gan_inversion.latents import save_latents
+from gan_inversion.metrics.regions import check_regions
+from tests.conftest import CHILD, Ran
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    """A couple of sampled adults of the real generator, as a family's latents."""
+    rows = draw_w(ffhq(), 2, 12)[:, None].repeat(1, 16, 1)
+    path = tmp_path / "couple.safetensors"
+    save_latents(path, {"father": Latents(rows[0]), "mother": Latents(rows[1])}, ffhq().sha256)
+    return path
+
+
+@pytest.mark.weights
+def test_a_daughter_of_eight_who_grows_up(run: Run, stored: Path, tmp_path: Path) -> None:
+    couple = ["blend", f"father={stored}", f"mother={stored}", "threads=2"]
+    run(*couple, "child.ages=[8,30]", "child.gender=female", "siblings_only=[1]", "output_dir=kids")
+    document = json.loads((tmp_path / "kids/children.json").read_text())["children"]
+    assert list(document) == ["child_01_age_08", "child_01_age_30"]
+    for age, child in zip((8, 30), document.values(), strict=True):
+        assert child["reached"]
+        assert abs(child["read_by_what_steered"]["age"] - age) <= 3
+        assert child["read_by_what_steered"]["male"] < 0.1
+    first = load_file(tmp_path / "kids/latents.safetensors")
+    assert "child_01_age_08.style_offset" in first  # regions are inherited by default
+    run(*couple, "child.ages=[8,30]", "child.gender=female", "siblings=3", "output_dir=all")
+    second = load_file(tmp_path / "all/latents.safetensors")  # the same among her siblings
+    assert torch.equal(first["child_01_age_30"], second["child_01_age_30"])
+
+
+@pytest.mark.weights
+def test_the_committed_regions_move_the_nose() -> None:
+    """The bar of the measure, on other couples than those that it was measured on."""
+    generator = ffhq()
+    report, sheet = check_regions(generator, load_regions("regions_mobile_stylegan_ffhq", generator), 20, 4321)
+    assert report["ratio"]["nose"] > 3
+    assert report["ratio"]["eyes"] > 3
+    assert report["ratio"]["mouth"] > 3
+    assert sheet.shape == (4 * 192, 8 * 192, 3)
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("experiment", ["w_plus_mean", "babygan", "familygan"])
+def test_known_recipes(run: Run, stored: Path, tmp_path: Path, experiment: str) -> None:
+    run("blend", f"father={stored}", f"mother={stored}", f"experiment={experiment}", "threads=2", "output_dir=out")
+    father, mother = (load_file(stored)[name] for name in ("father", "mother"))
+    (child,) = (ws for name, ws in load_file(tmp_path / "out/latents.safetensors").items())
+    expected = (father + mother) / 2
+    if experiment == "babygan":
+        share = torch.arange(16)[:, None] / 16
+        expected = father + share * (mother - father)
+    if experiment == "familygan":
+        directions = load_directions("directions_mobile_stylegan_ffhq", ffhq())
+        expected = directions.move(expected, {"age": -2.5, "gender": -2.0})
+    assert torch.allclose(child, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["sefa", "pca"])
+def test_directions_without_labels(run: Run, tmp_path: Path, method: str, generator: Tiny) -> None:
+    run("find_directions", f"method={method}", "count=3", "generator=tiny", "output_dir=out")
+    found = load_directions(str(tmp_path / "out/directions.safetensors"), generator)
+    assert list(found.vectors) == [f"{method}_0", f"{method}_1", f"{method}_2"]
+    with Image.open(tmp_path / "out/strips.png") as picture:
+        assert "Synthetic" in picture.info
+    done = run("find_directions", "method=magic", "generator=tiny", "output_dir=no", code=1)
+    assert "method=magic: choose labels, sefa or pca" in done.stderr
+
+
+@pytest.mark.weights
+def test_directions_from_labels_go_on_after_a_kill(run: Run, tmp_path: Path) -> None:
+    """A search of 120 that finds 100 in its folder labels 20; each key moves something."""
+    base = ["find_directions", "generator=tiny", "held_out=1", "judge=false", "threads=1"]
+    run(*base, "samples=100", "output_dir=out")
+    before = load_file(tmp_path / "out/labels.safetensors")["labels"]
+    run(*base, "samples=120", "output_dir=out")
+    labels = load_file(tmp_path / "out/labels.safetensors")["labels"]
+    assert len(labels) == 120
+    assert torch.equal(labels[:100], before)
+    whole = load_directions(str(tmp_path / "out/directions.safetensors"), tiny())
+    document = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert set(document["held_out"]["side_effects"]["age"]) == set(whole.vectors)
+    assert "faceres" not in document["held_out"]["age"]
+    run(*base, "samples=120", "identity_weight=5", "output_dir=out")
+    other = load_directions(str(tmp_path / "out/directions.safetensors"), tiny())
+    assert not torch.equal(other["age"], whole["age"])
+    done = run(*base, "samples=120", "seed=1", "output_dir=out", code=1)
+    assert "holds the samples of another search" in done.stderr
+
+
+@pytest.mark.weights
+def test_regions_are_found(run: Run, tmp_path: Path, generator: Tiny) -> None:
+    base = ["find_regions", "generator=tiny", "samples=2", "faces=2", "couples=1", "threads=1"]
+    run(*base, "output_dir=out")
+    regions = load_regions(str(tmp_path / "out/regions.safetensors"), generator)
+    assert regions.masks.shape == (6, 64, 64)
+    assert regions.masks.sum(0).numpy() == pytest.approx(1, abs=0.01)
+    chosen = {key: [] for key in ("contrast=1.05", "contrast=1.5", "seed=3", "samples=3", "faces=3")}
+    for change in chosen:
+        run(*base, change, f"output_dir={change}")
+        found = load_regions(str(tmp_path / change / "regions.safetensors"), generator)
+        chosen[change] = np.concatenate(
+            [c.numpy() for c in found.choice.values()] + [found.masks.numpy().ravel()]
+        ).tolist()
+    assert len({tuple(value) for value in chosen.values()}) == 5
+    assert json.loads((tmp_path / "out/metrics.json").read_text())["couples"] == 1
+
+
+def test_partner(run: Run, tmp_path: Path, generator: Tiny) -> None:
+    w = generator.mapping(torch.randn(2, 16, generator=torch.Generator().manual_seed(0)))
+    save_latents(
+        tmp_path / "in.safetensors",
+        {n: Latents(x.repeat(8, 1)) for n, x in zip("ab", w, strict=True)},
+        generator.sha256,
+    )
+    base = ["partner", "of_child=in.safetensors:a", "generator=tiny", "threads=1", *CHILD[1:]]
+    run(*base, "parent=in.safetensors:b", "samples=3", "output_dir=out/three")
+    run(*base, "parent=in.safetensors:b", "samples=2", "output_dir=out/two")
+    three, two = (load_file(tmp_path / f"out/{n}/latents.safetensors") for n in ("three", "two"))
+    assert sorted(three) == ["partner_00", "partner_01", "partner_02"]
+    assert torch.equal(two["partner_01"], three["partner_01"])
+    for change in ("seed=1", "diversity=0.2"):
+        run(*base, "parent=in.safetensors:b", change, f"output_dir=out/{change}")
+        other = load_file(tmp_path / "out" / change / "latents.safetensors")
+        assert not torch.equal(other["partner_01"], three["partner_01"])
+    with Image.open(tmp_path / "out/three/partners.png") as picture:
+        assert "Synthetic" in picture.info
+    assert "no latents called c; it has a, b" in run(*base, "parent=in.safetensors:c", code=1).stderr

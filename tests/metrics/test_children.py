@@ -1,0 +1,91 @@
+"""The table of children, by hand on made-up faces, and the script on the real generator."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gan_inversion.assets.catalogue import read_catalogue
+from gan_inversion.assets.fetch import is_present
+from gan_inversion.metrics.children import FamilySeen, Made, Seen, real_families, summarise_method
+from gan_inversion.report.kinship import csv_of, plot_kinship, text_of
+from tests.conftest import Ran
+
+needs_faceres = pytest.mark.skipif(
+    not is_present(read_catalogue()["faceres"]), reason="FaceRes is optional: fetch_weights.py only=[faceres]"
+)
+
+
+def seen(x: float, y: float, age: float = 30, male: float = 0.9, p_norm: float = 1.0) -> Seen:
+    unit = np.array([x, y]) / max(np.hypot(x, y), 1e-9)
+    return Seen(np.array([x, y]), unit, age, male, age + 1, male, p_norm)
+
+
+def families() -> list[FamilySeen]:
+    """Two couples; the first's children lie between them, at 8 and 25, the second's on the father."""
+    one = [Made(seen(0.5, 0, 9, 0.2), 8, "female"), Made(seen(0.5, 0.2, 40, 0.8, 3.0), 25, "male")]
+    two = [Made(seen(5, 5, 8, 0.9), 8, "male"), Made(seen(5, 5, 24, 0.9), 25, "female")]
+    return [
+        FamilySeen("a", seen(0, 0.01), seen(1, 0), {"ours": one, "real_child": []}),
+        FamilySeen("b", seen(5, 5), seen(5, 6), {"ours": two, "real_child": []}),
+    ]
+
+
+def test_the_table_by_hand() -> None:
+    row = summarise_method(families(), "ours", 0)
+    assert row["n"] == 4
+    less = [np.hypot(0.5, 0.01), np.hypot(0.5, 0.2), 1.0, 1.0]  # the farther parent's distance
+    assert row["less_similar_dlib"]["mean"] == pytest.approx(np.mean(less), abs=1e-6)
+    assert row["difference_dlib"]["mean"] == pytest.approx(
+        np.mean([less[0] - 0.5, less[1] - np.hypot(0.5, 0.19), 1, 1]), abs=1e-6
+    )
+    assert row["auc_dlib"] == 1.0
+    assert row["siblings_dlib"]["mean"] == pytest.approx(0.1)  # 0.2 in one family, 0 in the other
+    assert row["age_8_judge"]["mean"] == 1.0
+    assert row["age_25_judge"]["mean"] == 0.5  # 40 is out of the band
+    assert row["gender_25_judge"]["mean"] == 0.5
+    assert row["p_norm_no_worse_than_parents"] == 0.75
+    assert summarise_method(families(), "real_child", 0) == {"n": 0, "families": 0}
+
+
+def test_the_table_is_written_out() -> None:
+    table = {"ours": summarise_method(families(), "ours", 0)}
+    text = text_of(table, real_families())
+    assert "less_similar_dlib *" in text  # marked: it took part in the making
+    assert "real families      0.807 ± 0.076" in text
+    assert csv_of(table).splitlines()[1].startswith("ours,4,2,")
+    assert plot_kinship(table, real_families()).std() > 0
+
+
+@pytest.mark.weights
+@needs_faceres
+def test_two_sampled_couples_and_again(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """On the real generator; the second time nothing is made anew, and another couple may join."""
+    arguments = ["evaluate_children", "layout=sampled", "output_dir=out", "threads=1"]
+    run(*arguments, "couples=2")
+    first = (tmp_path / "out/children.json").read_bytes()
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/couples").iterdir()}
+    assert len(before) == 2
+    run(*arguments, "couples=2")
+    assert (tmp_path / "out/children.json").read_bytes() == first
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out/couples").iterdir()} == before
+    methods = json.loads(first)["methods"]
+    assert methods["ours"]["n"] == 8
+    assert methods["father_copied"]["difference_dlib"]["mean"] > methods["w_plus_mean"]["difference_dlib"]["mean"]
+    assert methods["ours"]["age_8_steering"]["mean"] > 0.7
+    assert (tmp_path / "out/children.csv").exists()
+    assert (tmp_path / "out/children.png").exists()
+
+
+@pytest.mark.weights
+@needs_faceres
+def test_what_cannot_be_evaluated(run: Callable[..., Ran]) -> None:
+    tiny = ["generator=tiny", "inherit.path=null", "diversity=0", "child=fixed_steps", "threads=1"]
+    assert "choose child=steered with its directions" in run("evaluate_children", *tiny, code=1).stderr
+    assert "data=FOLDER must be given" in run("evaluate_children", "output_dir=a", "threads=1", code=1).stderr
+    assert "no such folder" in run("evaluate_children", "output_dir=b", "data=nowhere", "threads=1", code=1).stderr
+    assert "album" in run("evaluate_children", "output_dir=c", "data=.", "layout=album", "threads=1", code=1).stderr
