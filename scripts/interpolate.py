@@ -9,9 +9,10 @@ from gan_inversion.cli import script
 def main(config: DictConfig) -> None:
     import numpy as np
 
+    from gan_inversion.blending import walk
     from gan_inversion.components import build
     from gan_inversion.image import to_tensor
-    from gan_inversion.report import video as walk
+    from gan_inversion.report import video
     from gan_inversion.report.family import facts_of
     from gan_inversion.report.run_folder import open_folder
     from gan_inversion.runtime import versions
@@ -32,9 +33,9 @@ def main(config: DictConfig) -> None:
     if config.equal_speed:
         knots, lengths, ratios = walk.equal_speed(generator, route, config.probes)
     positions = walk.frame_positions(knots, lengths, config.frames, config.easing)
-    frames = walk.draw_frames(generator, route, positions, min(config.size, generator.resolution))
+    frames = video.draw_frames(generator, route, positions, min(config.size, generator.resolution))
     facts = facts_of(generator, [stop.inversion for stop in stops])
-    walk.save_walk(folder, frames[:-1] if config.loop else frames, config.fps, facts)
+    video.save_walk(folder, frames[:-1] if config.loop else frames, config.fps, facts)
     document = {**facts, "positions": positions.tolist(), "settings": job, "versions": versions()}
     if config.equal_speed:  # else LPIPS need not be there
         steps = walk.distances(map(to_tensor, frames))

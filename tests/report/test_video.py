@@ -13,24 +13,14 @@ import torch
 from PIL import Image
 
 from gan_inversion.blending.interpolation import MIXES
-from gan_inversion.blending.walk import Walk
+from gan_inversion.blending.walk import Walk, check, distances, equal_speed, frame_positions, load_stops, path_distances
 from gan_inversion.errors import UserError
 from gan_inversion.generators.tiny import Tiny
 from gan_inversion.image import area_resize, to_tensor, to_uint8
 from gan_inversion.interfaces import Latents
 from gan_inversion.latents import draw, save_latents
 from gan_inversion.report.run_folder import RunFolder
-from gan_inversion.report.video import (
-    check,
-    distances,
-    draw_frames,
-    equal_speed,
-    frame_positions,
-    gif,
-    load_stops,
-    path_distances,
-    save_walk,
-)
+from gan_inversion.report.video import draw_frames, gif, save_walk
 from tests.conftest import latents, random_pixels
 
 
