@@ -23,12 +23,11 @@ from .report.progress import InversionBar
 from .report.run_folder import provenance
 
 
-@cache
 def load_generator(device: str = "cpu", path: str | None = None, **options: Any) -> Generator:
     """MobileStyleGAN FFHQ 1024, frozen; or any StyleGAN checkpoint at `path`, which is read and not executed.
 
-    options: of `generators.file.from_file`: domain, class_label, precision. Raises UserError, saying what to run, when
-    weights were not fetched, or what is wrong with the file.
+    options: of `generators.file.CheckpointSource`: domain, class_label, precision. Raises UserError, saying what to run,
+    when weights were not fetched, or what is wrong with the file.
     """
     return from_file(path, device=device, **options) if path else ffhq(device)
 

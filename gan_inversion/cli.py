@@ -1,18 +1,18 @@
-"""What makes a `main(config)` a command: `--help`, file names that need quoting, errors that a person can read."""
+"""The command line: composes a command's config, checks it, builds the command and runs it. The only user of Hydra."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
+import logging
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import hydra
 import yaml
-from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -21,38 +21,117 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from .commands import COMMANDS, PLACES
 from .errors import UserError, suggestion
-from .settings import CONFIGS, SCHEMAS, checked
 
+_PACKAGE = Path(__file__).resolve().parent
+CONFIGS = next(  # of the clone, or of an installed package
+    (place for place in (_PACKAGE.parent / "configs", _PACKAGE / "configs") if (place / "family.yaml").is_file()),
+    _PACKAGE / "configs",
+)
 FAILED: list[int] = []  # exit codes of a sweep's jobs
 
 
-def script(name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
-    """Make `main(config)` a command: Hydra composes `configs/NAME.yaml` and the command line into `config`."""
+def main() -> None:
+    """`gan_inversion COMMAND KEY=VALUE ...`, also as `python -m gan_inversion`."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name in ("-h", "--help"):
+        print(overview())
+        return
+    if name not in PLACES:
+        _fail(f"no command called {name}.{suggestion(name, PLACES)}", 2)
+    del sys.argv[1]
+    run(name)
 
-    def wrap(main: Callable[[DictConfig], None]) -> Callable[[], None]:
-        @functools.wraps(main)
-        def command() -> None:
-            if {"-h", "--help"} & set(sys.argv[1:]):
-                print(help_text(name))
-                return
-            FAILED.clear()
-            os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and leave without a traceback
-            store = ConfigStore.instance()
-            store.store(name="schema", node=SCHEMAS[name])
-            sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
-            try:
-                hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(_prepared(main, name))()
-            except (HydraException, OmegaConfBaseException) as error:
-                _fail(readable(error, name), 2)
-            except KeyboardInterrupt as error:
-                _fail(": ".join(["interrupted", *map(str, error.args)]), 130)
-            if FAILED:
-                sys.exit(max(FAILED))
 
-        return command
+def run(name: str) -> None:
+    """A command with the arguments that this process was given. Leaves with 1 for what a person can put right, with 2 for
+    arguments that nothing can be composed of, with 130 after Ctrl-C."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(help_text(name))
+        return
+    FAILED.clear()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and leave without a traceback
+    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
 
-    return wrap
+    def called(config: DictConfig) -> None:
+        try:
+            execute(name, config)
+            sys.stdout.flush()
+        except UserError as error:  # here already: Hydra would print its own lines around it
+            if not _in_a_sweep():
+                _fail(str(error), 1)
+            print(f"error: {error}", file=sys.stderr)
+            FAILED.append(1)
+        except BrokenPipeError:  # `| head` has read enough; what is left would be written when Python ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)  # as of a program that SIGPIPE ended
+
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(called)()
+    except (HydraException, OmegaConfBaseException) as error:
+        _fail(readable(error, name), 2)
+    except KeyboardInterrupt as error:
+        _fail(": ".join(["interrupted", *map(str, error.args)]), 130)
+    if FAILED:
+        sys.exit(max(FAILED))
+
+
+def execute(name: str, config: DictConfig) -> None:
+    """Check a composed config, build the command of it, and run that. Raises UserError."""
+    known = list(_body(name)) + _groups(name)
+    for key in map(str, config):
+        if key not in known:  # +key=...
+            raise UserError(f"unknown key {key}.{suggestion(key, known)}")
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise UserError(f"{missing[0]} must be given: {missing[0]}=... (--help explains each key)")
+    logging.captureWarnings(True)
+    command = build_command(name, config, HydraConfig.get().overrides.task)
+    command.run(_invocation(name, config))
+
+
+def build_command(name: str, config: DictConfig, typed: Sequence[str]) -> Any:
+    """The command, with its groups built, and this process set as it says. `typed`: the overrides, KEY=VALUE."""
+    from .components import construct  # here: --help need not wait for torch
+    from .runtime import check_device, configure
+
+    module, _, kind = PLACES[name].rpartition(".")
+    constructor = getattr(import_module(f".commands.{module}", __package__), kind)
+    said = dict(pair.lstrip("+~").split("=", 1) for pair in typed if "=" in pair)
+    command = construct(constructor, plain(config), "", said)
+    if hasattr(command, "threads"):
+        configure(command.threads)
+    if hasattr(command, "device"):
+        check_device(command.device)
+    return command
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The composed config as plain dicts and lists."""
+    values = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def _invocation(name: str, config: DictConfig) -> Any:
+    from .commands.common import Invocation
+
+    typed = HydraConfig.get().overrides.task
+    texts = {".hydra/config.yaml": OmegaConf.to_yaml(config), ".hydra/overrides.yaml": OmegaConf.to_yaml(typed)}
+    keys = tuple(one.lstrip("+~").partition("=")[0] for one in typed)
+    return Invocation(name, keys, texts, compose)
+
+
+def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The config of a command, as its own command line would make it. Raises UserError for overrides that do not fit."""
+    try:
+        if GlobalHydra.instance().is_initialized():
+            return plain(hydra.compose(name, [*overrides]))
+        with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            return plain(hydra.compose(name, [*overrides]))
+    except HydraException as error:
+        raise UserError(f"{list(overrides)}: {readable(error, name)}") from error
 
 
 def quoted(argument: str) -> str:
@@ -72,25 +151,6 @@ def quoted(argument: str) -> str:
 
 def _quote(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def _prepared(main: Callable[[DictConfig], None], name: str) -> Callable[[DictConfig], None]:
-    @functools.wraps(main)
-    def run(config: DictConfig) -> None:
-        try:
-            checked(config, name)
-            main(config)
-            sys.stdout.flush()
-        except UserError as error:  # here already: Hydra would print its own lines around it
-            if not _in_a_sweep():
-                _fail(str(error), 1)
-            print(f"error: {error}", file=sys.stderr)
-            FAILED.append(1)
-        except BrokenPipeError:  # `| head` has read enough; what is left would be written when Python ends
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(141)  # as of a program that SIGPIPE ended
-
-    return run
 
 
 def _in_a_sweep() -> bool:
@@ -127,37 +187,53 @@ def readable(error: Exception, name: str) -> str:
 
 def _all_keys(name: str) -> list[str]:
     """Keys of the composed default config, groups and their keys included."""
-    with (
-        hydra.initialize_config_dir(str(CONFIGS), version_base="1.3")
-        if not _initialised()
-        else contextlib.nullcontext()
-    ):
-        composed = hydra.compose(name)
     keys: list[str] = []
 
     def walk(node: Any, path: str) -> None:
-        for key in node:
+        for key, value in node.items():
             keys.append(f"{path}{key}")
-            if OmegaConf.is_dict(node) and not OmegaConf.is_missing(node, key) and OmegaConf.is_dict(node[key]):
-                walk(node[key], f"{path}{key}.")
+            if isinstance(value, dict):
+                walk(value, f"{path}{key}.")
 
-    walk(composed, "")
-    return keys + [group.name for group in CONFIGS.iterdir() if group.is_dir()]
+    walk(compose(name, [f"{key}=null" for key, value in _body(name).items() if value == "???"]), "")
+    return keys + _groups(name)
 
 
-def _initialised() -> bool:
-    return GlobalHydra.instance().is_initialized()
+def _body(name: str) -> dict[str, Any]:
+    """Keys that stand in the command's config itself."""
+    values = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    return {key: value for key, value in values.items() if key not in ("defaults", "hydra")}
+
+
+def _groups(name: str) -> list[str]:
+    """Groups that the command's config chooses from."""
+    defaults = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())["defaults"]
+    return [
+        next(iter(entry)) for entry in defaults if isinstance(entry, dict) and not next(iter(entry)).startswith("over")
+    ]
+
+
+def overview() -> str:
+    """All commands in groups, with the first line of what each config says of it."""
+    lines = ["gan_inversion COMMAND KEY=VALUE ...     gan_inversion COMMAND --help explains every key", ""]
+    for heading, commands in COMMANDS.items():
+        lines.append(f"{heading}:")
+        for name in commands:
+            first = (CONFIGS / f"{name}.yaml").read_text().splitlines()[0].removeprefix("# ")
+            lines.append(f"  {name:20} {first}")
+        lines.append("")
+    return "\n".join(lines).rstrip()
 
 
 def help_text(name: str) -> str:
     """The script's config file with its comments, then each group's options and keys with theirs."""
     text = (CONFIGS / f"{name}.yaml").read_text()
     shown = text.split("\nhydra:")[0]  # where Hydra itself writes is nobody's choice
-    hidden = ("- schema", "- _self_", "- override hydra/job_logging: stdout")
+    hidden = ("- _self_", "- override hydra/job_logging: stdout")
     lines = [line for line in shown.splitlines() if line.strip() not in hidden]
     if not any(line.strip().startswith("- ") for line in lines):
         lines.remove("defaults:")
-    groups = [next(iter(entry)) for entry in yaml.safe_load(text)["defaults"] if isinstance(entry, dict)]
+    groups = _groups(name)
     if groups:
         lines += ["", "Options of each group: choose with GROUP=OPTION, set a key with GROUP.KEY=VALUE"]
     for group in groups:

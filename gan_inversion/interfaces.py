@@ -1,7 +1,8 @@
 """The words of this project as types. Read this file first.
 
 photo -> `AlignedFace` -> `Inversion` -> ws of a child -> picture. The other modules implement the protocols below, and
-are put together by `build.py`.
+`components.py` builds them from a config. What a config can choose is a frozen dataclass with a `name`, that of its option:
+keys of results hold names and settings, not where code lies.
 
 Shapes: N faces, L = num_ws rows of W+, D = w_dim, R = resolution in pixels. Images are float tensors in [-1, 1].
 """
@@ -12,7 +13,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:  # only to say what things are: commands that compute nothing need not wait for torch
     import numpy as np
@@ -178,6 +179,15 @@ class Generator(Protocol):
 
     def statistics(self) -> WStatistics:
         """Mean and whitening of W, from 10,000 samples of a fixed seed; computed once."""
+
+
+class GeneratorSource(Protocol):
+    """What a config says of a generator: cheap to hold, to compare and to send to another process."""
+
+    name: ClassVar[str]  # of its option
+
+    def load(self, device: str) -> Generator:
+        """Raises UserError for what is missing, damaged or hostile."""
 
 
 class LatentSpace(Protocol):

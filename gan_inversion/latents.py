@@ -18,13 +18,29 @@ from torch import Tensor
 
 from .errors import UserError
 from .interfaces import Generator, Inversion, Latents
-from .storage import write_atomically
+from .storage import content_of, write_atomically
+
+NAMES_A_FILE = {"file": True}  # metadata of a component's field: a path, or an entry of the catalogue
 
 
 def describe(component: Any) -> dict[str, Any]:
-    """Class and fields of a frozen dataclass, as JSON values."""
-    kind = type(component)
-    return {"class": f"{kind.__module__}.{kind.__qualname__}", **dataclasses.asdict(component)}
+    """What a component is and how it is set, as JSON values for keys of results: where its code lies does not count.
+
+    Its `name` is that of its option; `version`, where it has one, rises when its arithmetic changes. A field that names
+    a file (`NAMES_A_FILE`) counts by what is in the file. A component whose settings do not all matter says which do by a
+    method `settings`.
+    """
+    fields = component.settings() if hasattr(component, "settings") else settings_of(component)
+    return {"name": component.name, "version": getattr(component, "version", 1), **fields}
+
+
+def settings_of(component: Any) -> dict[str, Any]:
+    """Field -> value, files by their content."""
+    values = {field: getattr(component, field.name) for field in dataclasses.fields(component)}
+    return {
+        field.name: content_of(str(value)) if value is not None and field.metadata == NAMES_A_FILE else value
+        for field, value in values.items()
+    }
 
 
 def hash_of(data: bytes) -> str:

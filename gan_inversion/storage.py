@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,21 @@ def sha256_of_file(path: str | os.PathLike[str]) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+
+
+def content_of(path: str) -> str:
+    """SHA-256 of a file, hashed once as long as it stays the same; what is no file, as an entry of the catalogue, is its
+    name."""
+    file = os.path.expanduser(path)  # noqa: PTH111 (pathlib raises where there is no such user)
+    if not os.path.isfile(file):  # noqa: PTH113 (pathlib raises for names that no disk can have)
+        return path
+    stat = Path(file).stat()
+    return _hash_once(file, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=100)
+def _hash_once(path: str, size: int, changed: int) -> str:
+    return sha256_of_file(path)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Any
 
 from ..errors import StorageError
 from ..latents import hash_of
-from ..storage import SIDE_BY_SIDE, Folder
-from ..store.keys import content_of, files_of
+from ..storage import SIDE_BY_SIDE, Folder, content_of
+from ..store.keys import files_of
 from .couples import Couple, Manifest
 from .folder import facts_of_marker, is_whole
 

@@ -7,8 +7,9 @@ its own with the variance that mixing took away, so that children are as varied 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from ..editing.files import Regions, load_regions
 from ..editing.regions import REGIONS
 from ..errors import UserError
 from ..interfaces import GENDERS, Generator, Latents
+from ..latents import NAMES_A_FILE
 from ..spaces.p_space import draw_back, from_p, to_p
 from .recipes import FINE, MIDDLE, Recipe, weight_of
 
@@ -108,12 +110,14 @@ class Inherit:
     blend.
     """
 
+    name: ClassVar[str] = "regions"
+
     eyes: str | float | None = None
     nose: str | float | None = None
     mouth: str | float | None = None
     face_shape: str | float | None = None
     hair: str | float | None = None
-    path: str | None = "regions_mobile_stylegan_ffhq"
+    path: str | None = field(default="regions_mobile_stylegan_ffhq", metadata=NAMES_A_FILE)
 
     def __post_init__(self) -> None:
         for region in self.chosen:
@@ -172,12 +176,12 @@ class Inheritance:
 
 
 def children(
-    base: Recipe, siblings: int, only: list[int] | None, seed: int, diversity: float, num_ws: int
+    base: Recipe, siblings: int, only: Sequence[int] | None, seed: int, diversity: float, num_ws: int
 ) -> dict[int, Sibling]:
     """Number of each child -> its recipe, checked. `only` replays some."""
     base.check(num_ws)
     if siblings < 1 or seed < 0 or diversity < 0:
         raise UserError("siblings must be at least 1; seed and diversity must not be negative.")
     if only is not None and (not only or any(n < 0 for n in only)):
-        raise UserError(f"siblings_only={only}: numbers from 0 are needed.")
+        raise UserError(f"siblings_only={list(only)}: numbers from 0 are needed.")
     return {n: Sibling(base, seed, n, diversity) for n in (range(siblings) if only is None else only)}

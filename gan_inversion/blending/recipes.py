@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -63,6 +64,8 @@ class Blend(Recipe):
     """The same `weight` for all rows. `path`: lerp, the straight line in W; slerp, the arc around the mean face; p_lerp,
     the straight line in P."""
 
+    name: ClassVar[str] = "even"
+
     weight: float = 0.5
     path: str = "p_lerp"
 
@@ -73,6 +76,8 @@ class Blend(Recipe):
 @dataclass(frozen=True)
 class PerLayer(Recipe):
     """A weight for each row of W+, in order."""
+
+    name: ClassVar[str] = "per_layer"
 
     layer_weights: tuple[float, ...]
     path: str = "lerp"
@@ -85,6 +90,8 @@ class PerLayer(Recipe):
 class Ramp(Recipe):
     """BabyGAN's layer ramp: row k of L takes (k / L) ** power of the mother, so coarse features are the father's."""
 
+    name: ClassVar[str] = "ramp"
+
     power: float = 1.0
     path: str = "lerp"
 
@@ -95,6 +102,8 @@ class Ramp(Recipe):
 @dataclass(frozen=True)
 class Crossover(Recipe):
     """Coarse rows (pose, shape of head), middle (features) and fine (colour, texture) each from a parent, or a weight."""
+
+    name: ClassVar[str] = "crossover"
 
     coarse: str | float = "father"
     middle: str | float = 0.5

@@ -52,7 +52,7 @@ class Stop:
         latents = self.inversion.latents
         return {
             "name": self.name,
-            "sha256": [hash_of_ws(t) for t in (latents.ws, latents.style_offset) if t is not None],
+            "sha256": [hash_of_ws(t) for t in (latents.ws, latents.style_offset, *latents.noise) if t is not None],
         }
 
 

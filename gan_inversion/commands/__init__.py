@@ -1,0 +1,39 @@
+"""What can be done from the command line. A command is a frozen dataclass, whose fields are its keys, with a method `run`.
+
+It stands here once: its script, its config of the same name in `configs/`, `--help` and completion follow.
+"""
+
+from __future__ import annotations
+
+COMMANDS: dict[str, dict[str, str]] = {  # for people: heading -> name -> module and class
+    "faces in, faces out": {
+        "family": "family.Family",
+        "invert": "invert.Invert",
+        "encode": "invert.Invert",
+        "blend": "blend.Blend",
+        "partner": "partner.Partner",
+    },
+    "many couples": {
+        "batch": "batch.Batch",
+        "store": "store.TendStore",
+    },
+    "looking at latents": {
+        "interpolate": "interpolate.Interpolate",
+        "atlas": "atlas.Atlas",
+    },
+    "measuring": {
+        "benchmark": "benchmark.Benchmark",
+        "evaluate_children": "evaluate_children.EvaluateChildren",
+        "evaluate_alignment": "evaluate_alignment.EvaluateAlignment",
+    },
+    "weights and training": {
+        "fetch_weights": "weights.Fetch",
+        "convert_weights": "weights.Convert",
+        "demo_photos": "demo_photos.DemoPhotos",
+        "find_directions": "find.FindDirections",
+        "find_regions": "find.FindRegions",
+        "train_encoder": "train.TrainEncoder",
+        "train_preview_heads": "train.TrainPreviewHeads",
+    },
+}
+PLACES = {name: place for group in COMMANDS.values() for name, place in group.items()}

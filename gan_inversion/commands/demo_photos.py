@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -12,8 +13,22 @@ from ..errors import UserError
 from ..image import save_photo_crop, save_synthetic_jpeg, to_uint8
 from ..interfaces import Generator
 from ..report.run_folder import provenance
+from .common import Common, Invocation, open_job
 
 TURN, SIDE, PSI = 9.0, 0.55, 0.7  # degrees; share of the photograph's width; truncation
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoPhotos(Common):
+    def run(self, call: Invocation) -> None:
+        """Father: a face that the generator draws. Mother: an astronaut. So nobody's picture ships with this project."""
+        folder, _ = open_job(self, call, ())
+        generator = self.generator.load(self.device)
+        folder.path("father.jpg.json")
+        drawn_photograph(folder.path("father.jpg"), generator, self.seed)
+        astronaut(folder.path("mother.png"))
+        folder.finish("photos.json", provenance(generator))
+        print(f"photographs: {folder.root}")
 
 
 def draw_face(generator: Generator, seed: int) -> np.ndarray:

@@ -1,102 +1,107 @@
-"""Families -> the table of how children are, against baselines and real families."""
+"""Are the children like children of their parents? Families -> how they are, against baselines and real families."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..assets.catalogue import checked_path
-from ..components import build, build_aligner, build_conception, build_task
+from ..editing.search import HELD_OUT
 from ..editing.steering import Steering
 from ..errors import UserError
 from ..interfaces import Generator
-from ..latents import to_json
+from ..latents import hash_of, to_json
 from ..metrics.children import real_families, summarise_method
 from ..metrics.couples import METHODS, Couple, photo_picture, sampled_couples, see_couple
-from ..metrics.kinship_sets import find_families, pairs_of_photos
+from ..metrics.kinship_sets import KinPhotos, find_families, pairs_of_photos
 from ..report import album
 from ..report.kinship import csv_of, plot_kinship, text_of
 from ..report.progress import InversionBar, bar_of
 from ..report.responses import png_of
-from ..report.run_folder import open_folder
-from ..storage import write_atomically
+from ..storage import content_of
 from ..store.inversions import invert_faces
-from .find_directions import HELD_OUT
+from .common import Conceiving, Inverting, Invocation, at_least, fitting, open_job
+
+OF_PHOTOGRAPHS = ("data", "aligner", "space", "start", "losses", "inversion", "runner", "store", "metrics")
 
 
-def evaluate_children(values: Mapping[str, Any], generator: Generator) -> None:
-    """Families -> table of methods against real families. `values`: the config of `evaluate_children`."""
-    conception = build_conception({**values, "siblings": 1, "siblings_only": None}, generator)
-    if conception.directions is None or not isinstance(conception.steering, Steering):
-        raise UserError("children are evaluated at set ages: choose child=steered with its directions.")
-    checked_path("faceres")  # all of this before any work
-    what = {key: values[key] for key in ("layout", "seed")}
-    folder = open_folder(values["output_dir"], {"script": "evaluate_children", **what}, {}, False).root
-    if values["layout"] == "sampled":
-        couples, failures = (
-            sampled_couples(generator, values["couples"], values["seed"] + 3 * HELD_OUT),
-            dict[str, str](),
-        )
-    else:
-        couples, failures = photographed_couples(values, generator)
-    if not couples:
-        raise UserError(
-            f"data={values['data']}: no couple could be used: {'; '.join(failures.values()) or 'none found'}"
-        )
-    families = []
-    for number, couple in enumerate(bar_of("couples", "couple")(couples)):
-        families.append(see_couple(couple, number, conception, generator, values["seed"], folder / "couples"))
-    table = {
-        m: summarise_method(families, m, values["seed"]) for m in METHODS if any(f.children.get(m) for f in families)
-    }
-    settings = {key: values[key] for key in ("layout", "seed", "diversity", "blend", "inherit", "child")}
-    facts = {"couples": len(couples), "failed": failures, "settings": settings}
-    document = {"methods": table, "real_families": real_families(), **facts}
-    write_atomically(folder / "children.json", to_json(document))
-    write_atomically(folder / "children.csv", csv_of(table).encode())
-    write_atomically(folder / "children.png", png_of(plot_kinship(table, real_families())))
-    print(text_of(table, real_families()))
-    print(f"children: {folder}; {len(couples)} couples, {len(failures)} photographs failed")
+@dataclass(frozen=True, kw_only=True)
+class EvaluateChildren(Inverting, Conceiving):
+    data: str | None
+    layout: str
+    couples: int = at_least(1)
 
+    def run(self, call: Invocation) -> None:
+        """Raises UserError for what is missing; families whose photographs fail are told and left out."""
+        idle = [key for key in call.typed if key.split(".")[0] in OF_PHOTOGRAPHS]
+        if self.layout == "sampled" and idle:
+            raise UserError(
+                f"layout=sampled inverts no photograph: {', '.join(idle)} would change nothing. Leave it out."
+            )
+        generator = self.generator.load(self.device)
+        conception = self.conception(generator)
+        if conception.directions is None or not isinstance(conception.steering, Steering):
+            raise UserError("children are evaluated at set ages: choose child=steered with its directions.")
+        checked_path("faceres")  # all of this before any work
+        families = [] if self.layout == "sampled" else self._families()
+        photos = {str(path): content_of(str(path)) for kin in families for path in kin.photos}
+        folder, job = open_job(self, call, (), photos=hash_of(to_json(sorted(photos.values()))))
+        couples, failures = self._photographed(families, generator) if families else (self._sampled(generator), {})
+        if not couples:
+            reasons = "; ".join(failures.values()) or "none found"
+            raise UserError(f"data={self.data}: no couple could be used: {reasons}")
+        seen = [
+            see_couple(couple, number, conception, generator, self.seed, folder.root / "couples")
+            for number, couple in enumerate(bar_of("couples", "couple")(couples))
+        ]
+        table = {
+            method: summarise_method(seen, method, self.seed)
+            for method in METHODS
+            if any(family.children.get(method) for family in seen)
+        }
+        folder.write("children.csv", csv_of(table).encode())
+        folder.write("children.png", png_of(plot_kinship(table, real_families())))
+        facts = {"couples": len(couples), "failed": failures, "settings": job}
+        folder.finish("children.json", {"methods": table, "real_families": real_families(), **facts})
+        print(text_of(table, real_families()))
+        print(f"children: {folder.root}; {len(couples)} couples, {len(failures)} photographs failed")
 
-def photographed_couples(values: Mapping[str, Any], generator: Generator) -> tuple[list[Couple], dict[str, str]]:
-    """Families found in a folder, aligned, parents inverted (each once, by the store). -> couples, reasons of failures."""
-    if not values["data"]:
-        raise UserError("data=FOLDER must be given, or layout=sampled.")
-    families = (
-        pairs_of_photos(values["data"])
-        if values["layout"] == "photos"
-        else find_families(values["data"], values["layout"])
-    )
-    families = [kin for kin in families if kin.father and kin.mother][: values["couples"]]
-    if not families:
-        raise UserError(
-            f"data={values['data']}: no couples in it (kinfacew has one parent a child, and cannot be used)."
-        )
-    aligner = build_aligner(values["aligner"], generator.resolution, generator.domain)
-    wanted = dict.fromkeys(path for kin in families for path in (kin.father, kin.mother, *kin.children) if path)
-    photos, unread = album.load_all({str(path): path for path in wanted})
-    faces, unaligned = album.align_all(photos, aligner, None)
-    by_path = {face.name: face for face in faces}
-    parents = [str(p) for kin in families for p in (kin.father, kin.mother) if str(p) in by_path]
-    task, store = build_task(values), build(values["store"], "store")
-    inverter = task.make_inverter()
-    with InversionBar(len(set(parents)), inverter.optimiser.steps) as bar:
-        todo = [by_path[name] for name in dict.fromkeys(parents)]
-        runner = build(values["runner"], "runner")
-        found, failed = invert_faces(todo, [values["seed"]] * len(todo), task, runner, store, bar)
-    if len(found) + len(failed) < len(todo) or any(not item.inversion.finished for item in found):
-        raise KeyboardInterrupt  # what is finished is in the store
-    inversions = {item.face.name: item.inversion for item in found}
-    couples: list[Couple] = []
-    for kin in families:
-        father, mother = str(kin.father), str(kin.mother)
-        if father in inversions and mother in inversions:
-            children = tuple(photo_picture(by_path[str(c)]) for c in kin.children if str(c) in by_path)
-            pictures = photo_picture(by_path[father]), photo_picture(by_path[mother])
-            name = f"{len(couples):04d}_{kin.family}"
-            couples.append(Couple(name, kin.family, inversions[father], inversions[mother], *pictures, children))
-    reasons = {**unread, **unaligned, **{item.face.name: item.reason for item in failed}}
-    root = f"{Path(values['data'])}/"
-    return couples, {name.removeprefix(root): reason.replace(root, "") for name, reason in reasons.items()}
+    def _sampled(self, generator: Generator) -> list[Couple]:
+        return sampled_couples(generator, self.couples, self.seed + 3 * HELD_OUT)
+
+    def _families(self) -> list[KinPhotos]:
+        """Those in the folder that have both parents."""
+        if not self.data:
+            raise UserError("data=FOLDER must be given, or layout=sampled.")
+        found = pairs_of_photos(self.data) if self.layout == "photos" else find_families(self.data, self.layout)
+        families = [kin for kin in found if kin.father and kin.mother][: self.couples]
+        if not families:
+            raise UserError(
+                f"data={self.data}: no couples in it (kinfacew has one parent a child, and cannot be used)."
+            )
+        return families
+
+    def _photographed(self, families: list[KinPhotos], generator: Generator) -> tuple[list[Couple], dict[str, str]]:
+        """Aligned, parents inverted (each once, by the store). -> couples, reasons of photographs that failed."""
+        wanted = dict.fromkeys(path for kin in families for path in kin.photos)
+        photos, unread = album.load_all({str(path): path for path in wanted})
+        faces, unaligned = album.align_all(photos, fitting(self.aligner, generator), None)
+        by_path = {face.name: face for face in faces}
+        parents = [str(p) for kin in families for p in (kin.father, kin.mother) if str(p) in by_path]
+        task, todo = self.task(), [by_path[name] for name in dict.fromkeys(parents)]
+        with InversionBar(len(todo), self.inversion.steps) as bar:
+            done, failed = invert_faces(todo, [self.seed] * len(todo), task, self.runner, self.store, bar)
+        if len(done) + len(failed) < len(todo) or any(not item.inversion.finished for item in done):
+            raise KeyboardInterrupt  # what is finished is in the store
+        inversions = {item.face.name: item.inversion for item in done}
+        couples: list[Couple] = []
+        for kin in families:
+            father, mother = str(kin.father), str(kin.mother)
+            if father in inversions and mother in inversions:
+                children = tuple(photo_picture(by_path[str(c)]) for c in kin.children if str(c) in by_path)
+                pictures = photo_picture(by_path[father]), photo_picture(by_path[mother])
+                name = f"{len(couples):04d}_{kin.family}"
+                couples.append(Couple(name, kin.family, inversions[father], inversions[mother], *pictures, children))
+        reasons = {**unread, **unaligned, **{item.face.name: item.reason for item in failed}}
+        root = f"{Path(str(self.data))}/"
+        return couples, {name.removeprefix(root): reason.replace(root, "") for name, reason in reasons.items()}

@@ -1,37 +1,38 @@
-"""Photographs -> latents, whether optimised or only encoded."""
+"""Photographs in, latents out, whether optimised or only encoded."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
-from ..components import build, build_aligner, build_task
 from ..report import album
 from ..report.family import save_timings
 from ..report.progress import InversionBar
-from ..report.run_folder import Clock, open_folder
+from ..report.run_folder import Clock
 from ..store.inversions import invert_faces
-from ..store.keys import job_of
+from .common import Inverting, Invocation, fitting, open_job
 
 
-def invert_photos(values: Mapping[str, Any], files: Mapping[str, str]) -> None:
-    """Load, align, invert, report. `values`: the config of `invert` or `encode`; `files`: texts for the run folder.
+@dataclass(frozen=True, kw_only=True)
+class Invert(Inverting):
+    photos: tuple[str, ...]
+    face: int | None
 
-    Raises UserError, after all the others are done and saved, if a photograph failed.
-    """
-    clock, task = Clock(), build_task(values)
-    runner, store = build(values["runner"], "runner"), build(values["store"], "store")
-    inverter = clock("load", task.make_inverter)
-    aligner = build_aligner(values["aligner"], inverter.generator.resolution, inverter.generator.domain)
-
-    paths = album.find_photos(values["photos"])
-    photos, unread = clock("load", album.load_all, paths)
-    job = job_of(dict(values)) | {"photos": {name: photo.sha256 for name, photo in photos.items()}}
-    folder = open_folder(values["output_dir"], job, files, values["overwrite"], paths.values())
-    faces, unaligned = clock("align", album.align_all, photos, aligner, values["face"], folder)
-    with InversionBar(len(faces), inverter.optimiser.steps) as bar:
-        seeds = [values["seed"]] * len(faces)
-        found, failed = clock("invert", invert_faces, faces, seeds, task, runner, store, bar)
-    rows = clock("report", album.save_all, folder, list(paths), found, failed, {**unread, **unaligned}, inverter)
-    save_timings(folder, clock.seconds)
-    album.say_goodbye(folder, rows)
+    def run(self, call: Invocation) -> None:
+        """Raises UserError, after all the others are done and saved, if a photograph failed."""
+        clock, task = Clock(), self.task()
+        with clock("load"):
+            inverter = task.make_inverter()
+            paths = album.find_photos(self.photos)
+            photos, unread = album.load_all(paths)
+        hashes = {name: photo.sha256 for name, photo in photos.items()}
+        folder, _ = open_job(self, call, paths.values(), photos=hashes)
+        with clock("align"):
+            aligner = fitting(self.aligner, inverter.generator)
+            faces, unaligned = album.align_all(photos, aligner, self.face, folder)
+        with clock("invert"), InversionBar(len(faces), inverter.optimiser.steps) as bar:
+            seeds = [self.seed] * len(faces)
+            found, failed = invert_faces(faces, seeds, task, self.runner, self.store, bar)
+        with clock("report"):
+            rows = album.save_all(folder, list(paths), found, failed, {**unread, **unaligned}, inverter)
+        save_timings(folder, clock.seconds)
+        album.say_goodbye(folder, rows)

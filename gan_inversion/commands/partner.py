@@ -3,52 +3,56 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 from ..blending.offspring import Child
 from ..blending.partner import partner
 from ..blending.recipes import check_parents
-from ..components import build
-from ..interfaces import Generator, Latents
+from ..editing.steering import FixedSteps, Steering
+from ..interfaces import Latents
 from ..latents import draw, hash_of_latents, latents_at
 from ..report import family
 from ..report.contact_sheet import tiles_sheet
 from ..report.progress import bar_of
-from ..report.run_folder import open_folder
-from ..store.keys import job_of
+from .common import Common, Invocation, at_least, open_job
 
 log = logging.getLogger(__name__)
 
 
-def find_partners(values: Mapping[str, Any], files: Mapping[str, str], generator: Generator) -> None:
-    """Stored child and parent -> several faces of the other parent. `values`: the config of `partner`."""
-    child, parent = (latents_at(values[key]) for key in ("of_child", "parent"))
-    check_parents(child, parent, generator, ("child", "parent"))
-    steering = build(values["child"], "child")
-    directions = steering.load(generator)
-    if child.style_offset is not None:
-        log.warning(
-            "this child inherited by region: its style offset is left out, and its other parent guessed without it"
-        )
-    hashes = {key: hash_of_latents(one.latents) for key, one in (("of_child", child), ("parent", parent))}
-    job = job_of(dict(values)) | hashes
-    inputs = [str(values[key]).rpartition(":")[0] or values[key] for key in ("of_child", "parent")]
-    folder = open_folder(values["output_dir"], job, files, values["overwrite"], inputs)
-    other = (
-        "female" if directions and directions.require_reader()(draw(generator, parent.latents)).male > 0.5 else "male"
-    )
-    found = {}
-    for index in bar_of("partners", "face")(range(values["samples"])):
-        ws = partner(child.ws, parent.ws, generator, values["seed"], index, values["diversity"])
-        for steered in steering(Latents(ws), other, directions, generator):
-            name = Child(index, {"sample": index}, steered, len(steering.targets) > 1).name.replace("child", "partner")
-            found[name] = Child(index, {"sample": index}, steered)
-    pictures = family.decode({name: one.latents for name, one in found.items()}, generator)
-    known = family.decode({"child": child.latents, "parent": parent.latents}, generator)
-    tiles = {"child": known["child"], "known parent": known["parent"]}
-    tiles |= {name.replace("_", " "): picture for name, picture in pictures.items()}
-    facts = family.facts_of(generator, (child, parent))
-    folder.synthetic("partners.png", tiles_sheet(tiles, family.footer_of(generator)), {**facts, "picture": "partners"})
-    family.report_children(folder, found, pictures, generator, (child, parent), job)
-    print(f"partners: {folder.root / 'partners.png'}")
+@dataclass(frozen=True, kw_only=True)
+class Partner(Common):
+    of_child: str
+    parent: str
+    child: Steering | FixedSteps
+    samples: int = at_least(1)
+    diversity: float = at_least(0)
+
+    def run(self, call: Invocation) -> None:
+        """Raises UserError naming the file or the key."""
+        child, parent = latents_at(self.of_child), latents_at(self.parent)
+        generator = self.generator.load(self.device)
+        check_parents(child, parent, generator, ("child", "parent"))
+        directions = self.child.load(generator)
+        if child.style_offset is not None:
+            log.warning(
+                "this child inherited by region: its style offset is left out, and its other parent guessed without it"
+            )
+        hashes = {"of_child": hash_of_latents(child.latents), "parent": hash_of_latents(parent.latents)}
+        inputs = [entry.rpartition(":")[0] or entry for entry in (self.of_child, self.parent)]
+        folder, job = open_job(self, call, inputs, **hashes)
+        male = directions is not None and directions.require_reader()(draw(generator, parent.latents)).male > 0.5
+        other = "female" if male else "male"
+        found = {}
+        for index in bar_of("partners", "face")(range(self.samples)):
+            ws = partner(child.ws, parent.ws, generator, self.seed, index, self.diversity)
+            for steered in self.child(Latents(ws), other, directions, generator):
+                one = Child(index, {"sample": index}, steered, len(self.child.targets) > 1)
+                found[one.name.replace("child", "partner")] = Child(index, {"sample": index}, steered)
+        pictures = family.decode({name: one.latents for name, one in found.items()}, generator)
+        known = family.decode({"child": child.latents, "parent": parent.latents}, generator)
+        tiles = {"child": known["child"], "known parent": known["parent"]}
+        tiles |= {name.replace("_", " "): picture for name, picture in pictures.items()}
+        facts = family.facts_of(generator, (child, parent)) | {"picture": "partners"}
+        folder.synthetic("partners.png", tiles_sheet(tiles, family.footer_of(generator)), facts)
+        family.report_children(folder, found, pictures, generator, (child, parent), job)
+        print(f"partners: {folder.root / 'partners.png'}")

@@ -22,6 +22,7 @@ from .labels import LABELS, label_faces
 
 SIZE = 256  # pixels of the pictures that are labelled
 PSI = (0.6, 1.0)  # truncation, drawn for each sample
+HELD_OUT = 1_000_003  # added to a seed: samples that no search draws
 KEEP = 100  # samples between two writes
 
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
 
 from ..errors import UserError
 from ..interfaces import GENDERS, FaceLabels, Generator, Latents
-from ..latents import draw
+from ..latents import NAMES_A_FILE, draw
 from ..spaces.p_space import from_p, to_p
 from .files import Directions, load_directions
 from .labels import log_odds
@@ -58,10 +59,12 @@ class Steering:
     farthest step along a direction, in standard deviations; beyond it faces fall apart.
     """
 
+    name: ClassVar[str] = "steered"
+
     age: float | None = 8.0
     gender: str | None = "drawn"
     ages: tuple[float, ...] | None = None
-    directions: str = "directions_mobile_stylegan_ffhq"
+    directions: str = field(default="directions_mobile_stylegan_ffhq", metadata=NAMES_A_FILE)
     tolerance: float = 3.0
     certainty: float = 0.9
     bound: float = 4.5
@@ -122,8 +125,10 @@ class FixedSteps:
     steps: direction -> how many. directions: a catalogue entry, or a file in a published format.
     """
 
+    name: ClassVar[str] = "fixed_steps"
+
     steps: dict[str, float]
-    directions: str = "directions_mobile_stylegan_ffhq"
+    directions: str = field(default="directions_mobile_stylegan_ffhq", metadata=NAMES_A_FILE)
 
     @property
     def targets(self) -> tuple[None]:

@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -29,6 +29,8 @@ class Local:
     batch None: as many as are worth it and as memory allows. Threads a face are not divided by the workers, because the
     number of threads changes bits: set `threads` too.
     """
+
+    name: ClassVar[str] = "local"
 
     workers: int = 1
     batch: int | None = None

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -47,6 +47,8 @@ class Ray:
     `on_step` is not called: steps do not travel across the cluster, results do. After Ctrl-C what is under way is
     finished and handed in. `cpus` None: this process's threads, which each worker uses, as their number changes bits.
     """
+
+    name: ClassVar[str] = "ray"
 
     address: str | None = "auto"
     cpus: float | None = None

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -45,6 +46,8 @@ class FFHQ:
     landmarks: "mesh" (default) refines the detector's five points; "mtcnn" uses them as they are.
     min_side: smallest crop side in pixels of the photograph that is accepted.
     """
+
+    name: ClassVar[str] = "ffhq"
 
     size: int = 0
     landmarks: str = "mesh"
@@ -132,6 +135,8 @@ class FFHQ:
 @dataclass(frozen=True)
 class Prepared:
     """`aligner=none`: the picture is a crop already. `check` measures how far it is from FFHQ's and warns."""
+
+    name: ClassVar[str] = "none"
 
     size: int = 0
     check: bool = True

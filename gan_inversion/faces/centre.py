@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from ..interfaces import AlignedFace
 @dataclass(frozen=True)
 class CentreCrop:
     """`aligner=centre`: the largest square in the middle; what every generator gets whose domain is not "face"."""
+
+    name: ClassVar[str] = "centre"
 
     size: int = 0
 

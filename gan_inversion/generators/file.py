@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
+from typing import Any, ClassVar
 
-from ..assets.catalogue import checkpoint_file, public_checkpoint
+from ..assets.catalogue import checkpoint_file, path_of, public_checkpoint
 from ..checkpoints.checkpoint import FAMILIES, Checkpoint, printable
 from ..checkpoints.foreign import read_checkpoint
 from ..errors import UserError
+from ..storage import content_of
 from .family import StyleGAN
 from .options import normalised
 
@@ -17,42 +19,56 @@ COLOURS, LARGEST_SIDE = 3, 8192
 DOMAINS, PRECISIONS = ("face", "other"), ("float32", "original")
 
 
-def from_file(
-    path: str,
-    domain: str | None = None,
-    class_label: int | None = None,
-    precision: str = "float32",
-    device: str = "cpu",
-) -> StyleGAN:
-    """The generator in a file of any format that `checkpoints.foreign` reads, sizes and family deduced from it.
+@dataclass(frozen=True)
+class CheckpointSource:
+    """`generator=file`: a file of any format that `checkpoints.foreign` reads, family and sizes deduced from it.
 
     path: a file, or an entry of weights/catalogue.yaml that was put where the entry says.
     domain: "face", photographs are aligned as FFHQ; "other", they are cropped to their middle; None: what the entry says,
     else "face". class_label: of conditional generators, from 0. precision: "original" computes those layers in 16 bit
     that the family's authors did.
-    Raises UserError: no such file, not a generator, damaged, hostile, or not what the catalogue says it is.
     """
-    entry = public_checkpoint(path)
-    domain = domain or (entry.domain if entry else DOMAINS[0])
-    if domain not in DOMAINS:
-        raise UserError(f"generator.domain={domain}: choose one of {', '.join(DOMAINS)}.")
-    if precision not in PRECISIONS:
-        raise UserError(f"generator.precision={precision}: choose one of {', '.join(PRECISIONS)}.")
-    file = checkpoint_file(path)
-    checkpoint = read_checkpoint(file)
-    try:
-        generator = build_checkpoint(checkpoint, device, class_label, domain, precision)
-    except UserError as error:
-        raise UserError(f"{file}: {error}") from None
-    if entry:
-        found = {"family": generator.name, "resolution": generator.resolution, "num_ws": generator.num_ws}
-        wrong = [f"{key} {found[key]}, not {value}" for key, value in entry.expects.items() if found[key] != value]
-        if wrong:
-            raise UserError(
-                f"{entry.file}: this is not {entry.name}: it has {'; '.join(wrong)}. Get it from {entry.page}"
-            )
-        generator.licence = entry.licence
-    return generator
+
+    name: ClassVar[str] = "file"
+
+    path: str
+    domain: str | None = None
+    class_label: int | None = None
+    precision: str = "float32"
+
+    def settings(self) -> dict[str, Any]:
+        """The checkpoint by its content."""
+        entry = public_checkpoint(self.path)
+        return {**asdict(self), "path": content_of(str(path_of(entry)) if entry else self.path)}
+
+    def load(self, device: str) -> StyleGAN:
+        """Raises UserError: no such file, not a generator, damaged, hostile, or not what the catalogue says it is."""
+        entry = public_checkpoint(self.path)
+        domain = self.domain or (entry.domain if entry else DOMAINS[0])
+        if domain not in DOMAINS:
+            raise UserError(f"generator.domain={domain}: choose one of {', '.join(DOMAINS)}.")
+        if self.precision not in PRECISIONS:
+            raise UserError(f"generator.precision={self.precision}: choose one of {', '.join(PRECISIONS)}.")
+        file = checkpoint_file(self.path)
+        checkpoint = read_checkpoint(file)
+        try:
+            generator = build_checkpoint(checkpoint, device, self.class_label, domain, self.precision)
+        except UserError as error:
+            raise UserError(f"{file}: {error}") from None
+        if entry:
+            found = {"family": generator.name, "resolution": generator.resolution, "num_ws": generator.num_ws}
+            wrong = [f"{key} {found[key]}, not {value}" for key, value in entry.expects.items() if found[key] != value]
+            if wrong:
+                raise UserError(
+                    f"{entry.file}: this is not {entry.name}: it has {'; '.join(wrong)}. Get it from {entry.page}"
+                )
+            generator.licence = entry.licence
+        return generator
+
+
+def from_file(path: str, device: str = "cpu", **options: Any) -> StyleGAN:
+    """The generator in a file; options: the other fields of `CheckpointSource`."""
+    return CheckpointSource(path, **options).load(device)
 
 
 def build_checkpoint(

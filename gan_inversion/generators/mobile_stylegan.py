@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,7 @@ from ..assets.trained import load_trained
 from ..errors import UserError
 from ..image import area_resize
 from ..interfaces import WStatistics
+from ..latents import NAMES_A_FILE
 from ..spaces.population import cached_statistics
 from .frozen import freeze, sha256_of
 from .kernels import SLOPE, InverseHaar, SeparableConv, by_band
@@ -252,6 +254,18 @@ class MobileStyleGAN(nn.Module):
 
 def _count(state: dict[str, Tensor], prefix: str) -> int:
     return len({key.split(".")[1] for key in state if key.startswith(f"{prefix}.")})
+
+
+@dataclass(frozen=True)
+class MobileStyleGANSource:
+    """`generator=mobile_stylegan`."""
+
+    name: ClassVar[str] = "mobile_stylegan"
+
+    preview_heads: str | None = field(default="preview_heads_mobile_stylegan_ffhq", metadata=NAMES_A_FILE)
+
+    def load(self, device: str) -> MobileStyleGAN:
+        return ffhq(device, self.preview_heads)
 
 
 def ffhq(device: str = "cpu", preview_heads: str | None = "preview_heads_mobile_stylegan_ffhq") -> MobileStyleGAN:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from ..errors import UserError
 from ..interfaces import WStatistics
 from ..spaces.population import compute_statistics
 from .mobile_stylegan import MobileStyleGAN
@@ -22,10 +25,26 @@ class Tiny(MobileStyleGAN):
         return compute_statistics(self)
 
 
+@dataclass(frozen=True)
+class TinySource:
+    """`generator=tiny`."""
+
+    name: ClassVar[str] = "tiny"
+
+    seed: int = 0
+    resolution: int = 64
+    w_dim: int = 16
+    channels: int = 16
+
+    def load(self, device: str) -> Tiny:
+        """Raises UserError for a size that cannot be."""
+        return tiny(self.seed, self.resolution, self.w_dim, self.channels, device)
+
+
 def tiny(seed: int = 0, resolution: int = 64, w_dim: int = 16, channels: int = 16, device: str = "cpu") -> Tiny:
     """`resolution`: a power of two from 16. `channels`: a multiple of 4. The same seed gives the same network."""
     if resolution < 16 or resolution & (resolution - 1):
-        raise ValueError(f"resolution must be a power of two from 16, not {resolution}")
+        raise UserError(f"generator: resolution must be a power of two from 16, not {resolution}")
     source = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int, std: float = 1.0) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 
 from .. import __version__
 from ..image import area_resize, to_tensor
-from ..interfaces import AlignedFace, Generator, Inversion, LatentSpace, Loss, OnStep, Start
+from ..interfaces import AlignedFace, Generator, GeneratorSource, Inversion, LatentSpace, Loss, OnStep, Start
 from ..latents import describe, face_bytes, hash_of
 from ..losses.lpips import LPIPS
 from ..losses.pixel import Pixel
@@ -82,6 +82,30 @@ class Inverter:
     def key(self, face: AlignedFace, seed: int) -> str:
         """Identity of a result, before it exists: hash of the aligned pixels and the settings."""
         return hash_of(face_bytes(face.pixels) + json.dumps(self.settings(seed, face.name), sort_keys=True).encode())
+
+
+@dataclass(frozen=True)
+class InverterSource:
+    """An `Inverter` without its network: to be sent to other processes, each of which loads it once."""
+
+    generator: GeneratorSource
+    device: str
+    space: LatentSpace
+    start: Start
+    losses: Mapping[str, Loss]
+    optimiser: Optimiser
+
+    def load(self) -> Inverter:
+        """The same object as long as the same is asked for; one is held at a time."""
+        if not _loaded or _loaded[0][0] != self:
+            _loaded.clear()  # before the next one needs its memory
+            generator = self.generator.load(self.device)
+            inverter = Inverter(generator, self.space, self.start, self.losses, self.optimiser)
+            _loaded.append((self, inverter))
+        return _loaded[0][1]
+
+
+_loaded: list[tuple[InverterSource, Inverter]] = []
 
 
 def default_inverter(generator: Generator, **optimiser: Any) -> Inverter:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Optimiser:
     """Adam, its schedule, and when to stop. Every field is a config key of the group `inversion`."""
+
+    name: ClassVar[str] = "adam"
 
     steps: int = 78  # updates; the result of the last one is scored too
     previews: tuple[int, ...] = (
@@ -60,6 +63,15 @@ class Optimiser:
                 "inversion.patience and inversion.target judge true pictures, and all steps are previews: "
                 "set inversion.previews=[] inversion.previews_until=[]"
             )
+
+    def settings(self) -> dict[str, Any]:
+        """The fields that can change this recipe's result."""
+        fields = asdict(self)
+        if not self.patience:
+            del fields["min_improvement"]
+        if not self.latent_noise:
+            del fields["latent_noise_until"]
+        return fields
 
     def rate(self, step: int) -> float:
         """Learning rate of update `step`: linear warm-up, plateau, cosine to 0."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -12,13 +12,15 @@ from ..errors import UserError
 from ..estimators.lpips_network import lpips_network
 from ..image import area_resize
 from ..interfaces import Generator
-from ..latents import describe, hash_of_ws, load_latents
+from ..latents import NAMES_A_FILE, describe, hash_of_ws, load_latents
 from .encoder import encode, encoder_sha256, load_encoder
 
 
 @dataclass(frozen=True)
 class Mean:
     """The mean of 10,000 w: the average face."""
+
+    name: ClassVar[str] = "mean"
 
     draws = False  # whether the seed matters
 
@@ -39,6 +41,8 @@ class BestOf:
 
     near: "lpips" compares with LPIPS-AlexNet at 256 pixels, "pixel" with MSE at 64. Each sample costs a forward pass.
     """
+
+    name: ClassVar[str] = "best_of"
 
     samples: int = 16
     psi: float = 0.7
@@ -77,7 +81,9 @@ class BestOf:
 class FromEncoder:
     """One pass of the encoder that was trained for this generator. `path`: a catalogue entry or a .safetensors file."""
 
-    path: str = "encoder_mobile_stylegan_ffhq"
+    name: ClassVar[str] = "encoder"
+
+    path: str = field(default="encoder_mobile_stylegan_ffhq", metadata=NAMES_A_FILE)
 
     draws = False  # whether the seed matters
 
@@ -97,7 +103,9 @@ class FromEncoder:
 class FromInversion:
     """Stored latents: the tensor called as the face is ("father"), or "ws"."""
 
-    path: str
+    name: ClassVar[str] = "inversion"
+
+    path: str = field(metadata=NAMES_A_FILE)
 
     draws = False  # whether the seed matters
 

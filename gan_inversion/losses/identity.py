@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -16,6 +17,8 @@ class Identity:
 
     The identity that is reported beside it must come from another network: FaceRes' (`identity_faceres`).
     """
+
+    name: ClassVar[str] = "identity"
 
     weight: float = 0.5
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -20,6 +21,8 @@ class LPIPS:
 
     The images are area-downsampled; a size above theirs means theirs.
     """
+
+    name: ClassVar[str] = "lpips"
 
     weight: float = 2.0
     backbone: str = "alex"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,8 @@ WINDOW, SIGMA, RANGE = 11, 1.5, 2.0
 @dataclass(frozen=True)
 class MSSSIM:
     """1 - MS-SSIM at `size` pixels."""
+
+    name: ClassVar[str] = "ms_ssim"
 
     weight: float = 0.2
     size: int = 256

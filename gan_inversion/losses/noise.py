@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,8 @@ class Noise:
 
     Karras 2020 is arXiv 1912.04958; their weight is the default.
     """
+
+    name: ClassVar[str] = "noise"
 
     weight: float = 1e5
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,6 +22,8 @@ KINDS = {
 @dataclass(frozen=True)
 class Pixel:
     """Mean over pixels of |a - b|^2, |a - b| or Huber's (delta 0.1), averaged over `sizes`, images in [-1, 1]."""
+
+    name: ClassVar[str] = "pixel"
 
     weight: float = 2.5
     kind: str = "l2"

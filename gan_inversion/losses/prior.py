@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -13,6 +14,8 @@ from ..spaces.p_space import to_p
 @dataclass(frozen=True)
 class PNorm:
     """II2S's P-norm (Zhu 2020, arXiv 2012.09036): squared whitened distance from the mean, averaged over rows."""
+
+    name: ClassVar[str] = "p_norm"
 
     weight: float = 1e-5
 
@@ -27,6 +30,8 @@ class PNorm:
 @dataclass(frozen=True)
 class RowDistance:
     """Mean over rows of the squared distance to their mean: 0 in W, grows as W+ leaves W (Tov 2021, arXiv 2102.02766)."""
+
+    name: ClassVar[str] = "row_distance"
 
     weight: float = 6e-4
 

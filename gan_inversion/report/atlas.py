@@ -106,7 +106,11 @@ def population(generator: Generator, count: int, seed: int) -> list[Point]:
 def hashes(faces: Sequence[Point]) -> dict[str, list[str]]:
     """Name -> what tells these latents from others."""
     return {
-        face.name: [hash_of_ws(part) for part in (face.inversion.ws, face.inversion.style_offset) if part is not None]
+        face.name: [
+            hash_of_ws(part)
+            for part in (face.inversion.ws, face.inversion.style_offset, *face.inversion.noise)
+            if part is not None
+        ]
         for face in faces
     }
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -17,22 +18,23 @@ from ..interfaces import AlignedFace, Generator
 from ..runtime import versions
 from ..storage import write_atomically
 
-T = TypeVar("T")
 JOB = ".hydra/job.json"
 # One a script, written last: the mark of a finished run.
-SUMMARIES = ("family.json", "metrics.json", "children.json", "atlas.json", "walk.json", "batch.json")
+SUMMARIES = ("family.json", "metrics.json", "children.json", "atlas.json", "walk.json", "batch.json",
+             "photos.json", "benchmark.json")  # fmt: skip
 
 
 class Clock:
-    """Seconds of each named part, added up."""
+    """Seconds of each named part, added up: `with clock("align"): ...`"""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
-    def __call__(self, part: str, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    @contextmanager
+    def __call__(self, part: str) -> Iterator[None]:
         begin = time.perf_counter()
         try:
-            return function(*args, **kwargs)
+            yield
         finally:
             self.seconds[part] = round(self.seconds.get(part, 0) + time.perf_counter() - begin, 3)
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from ..storage import write_atomically
+from .run_folder import RunFolder
 from .trace import COLOURS, draw_text
 
 
@@ -25,9 +23,8 @@ def _mark(metric: Mapping[str, Any]) -> str:
     return "*" if metric["status"] == "optimised" else ""
 
 
-def save_benchmark(folder: Path, document: Mapping[str, Any]) -> None:
+def save_benchmark(folder: RunFolder, document: Mapping[str, Any]) -> None:
     """`benchmark.json`, `benchmark.png`, and the means on the terminal."""
-    write_atomically(folder / "benchmark.json", (json.dumps(document, indent=1) + "\n").encode())
     reference = next(iter(document["mean"].values()))["seconds"]
     print("\nmeans (*: optimised by that recipe); seconds are start + optimise")
     for recipe, means in document["mean"].items():
@@ -45,8 +42,9 @@ def save_benchmark(folder: Path, document: Mapping[str, Any]) -> None:
     curves = {recipe: _mean_curve(list(faces.values()), metric) for recipe, faces in document["faces"].items()}
     if all(len(curve) for curve in curves.values()):
         png = cv2.imencode(".png", plot_speed(curves, metric)[:, :, ::-1])[1]
-        write_atomically(folder / "benchmark.png", png.tobytes())
-    print(f"benchmark: {folder}")
+        folder.write("benchmark.png", png.tobytes())
+    folder.finish("benchmark.json", document)
+    print(f"benchmark: {folder.root}")
 
 
 def _mean_curve(rows: list[Mapping[str, Any]], metric: str) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -12,6 +13,8 @@ from ..interfaces import Generator
 @dataclass(frozen=True)
 class W:
     """parameters: w [N, D] (Abdal 2019, arXiv 1904.03189)."""
+
+    name: ClassVar[str] = "w"
 
     def encode(self, ws: Tensor, generator: Generator) -> Tensor:
         return ws.mean(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -17,6 +18,8 @@ class WPlus:
     whitening: 0 moves the numbers of w themselves. Above 0 the optimiser moves coordinates along the principal axes of
     W, each scaled by its standard deviation to this power (relative to their mean): steps then go where samples vary.
     """
+
+    name: ClassVar[str] = "w_plus"
 
     whitening: float = 0.5
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -13,6 +14,8 @@ from .population import sample_w
 @dataclass(frozen=True)
 class Z:
     """parameters: z [N, z_dim]. Every point is a plausible face; few faces have a point."""
+
+    name: ClassVar[str] = "z"
 
     def encode(self, ws: Tensor, generator: Generator) -> Tensor:
         """The mapping has no inverse: of 10,000 seeded samples, the one whose w is nearest the mean row."""

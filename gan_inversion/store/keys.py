@@ -1,60 +1,34 @@
-"""What of a config says which job it is: what is done, not where or by whom."""
+"""What of a command's keys says which job it is: what is done, not where or by whom."""
 
 from __future__ import annotations
 
-import os
+import dataclasses
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-from ..assets.catalogue import path_of, public_checkpoint
-from ..storage import sha256_of_file
+from ..latents import describe
 
-FILES = (("child", "directions"), ("inherit", "path"))  # settings that name a file, or an entry of the catalogue
+ELSEWHERE = ("output_dir", "overwrite", "runner", "store", "photos", "latents", "father", "mother", "of_child", "parent",
+             "manifest", "retry_failed", "verify", "data")  # fmt: skip
+FILES = ("child.directions", "inherit.path")  # settings of a row that name a file, or an entry of the catalogue
 
 
-def job_of(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a config that says what is done, not where or by whom: same job, same results.
+def job_of(command: str, keys: Any) -> dict[str, Any]:
+    """The part of a command's keys that says what is done, not where or by whom: same job, same results.
 
-    Inputs are left out, because paths name no content: scripts add their hashes.
+    Components by name and settings, files that they name by content. Inputs are left out, because paths name no content:
+    commands add their hashes.
     """
-    elsewhere = ("output_dir", "overwrite", "runner", "store", "father", "mother", "of_child", "parent", "manifest",
-                 "retry_failed", "verify")  # fmt: skip
-    job = {key: value for key, value in values.items() if key not in elsewhere}
-    for group, key in FILES:  # scripts add the files' hashes
-        if group in job:
-            job[group] = {name: value for name, value in job[group].items() if name != key}
-    if path := (job.get("start") or {}).get("path"):  # latents, or an encoder
-        job["start"] = {**job["start"], "path": content_of(path)}
-    if path := job.get("generator", {}).get("path"):
-        rest = {name: value for name, value in job["generator"].items() if name != "path"}
-        job["generator"] = {**rest, "file_sha256": _hash_of_checkpoint(path)}
-    return job
+    fields = {field.name: getattr(keys, field.name) for field in dataclasses.fields(keys)}
+    return {"command": command} | {name: _told(value) for name, value in fields.items() if name not in ELSEWHERE}
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _told(one) for key, one in value.items()}
+    return describe(value) if dataclasses.is_dataclass(value) else value
 
 
 def files_of(settings: Iterable[tuple[str, Any]]) -> list[str]:
     """Paths that a row's settings name."""
-    return [str(value) for key, value in settings if tuple(key.split(".", 1)) in FILES and value is not None]
-
-
-def content_of(path: str) -> str:
-    """Of a file, hashed once as long as it stays the same; of what is none, such as an entry of the catalogue, its name."""
-    file = os.path.expanduser(path)  # noqa: PTH111 (pathlib raises where there is no such user)
-    if not os.path.isfile(file):  # noqa: PTH113 (pathlib raises for names that no disk can have)
-        return path
-    stat = Path(file).stat()
-    return _hash_of_file(Path(file), stat.st_size, stat.st_mtime_ns)
-
-
-def _hash_of_checkpoint(path: str) -> str:
-    """Of the file that `generator.path` names, hashed once as long as it stays the same."""
-    entry = public_checkpoint(path)
-    file = path_of(entry) if entry else Path(path).expanduser()
-    stat = file.stat()
-    return _hash_of_file(file, stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache(maxsize=100)
-def _hash_of_file(path: Path, size: int, changed: int) -> str:
-    return sha256_of_file(path)
+    return [str(value) for key, value in settings if key in FILES and value is not None]

@@ -17,7 +17,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -64,6 +64,8 @@ class Store:
 
     path: a folder or a URL that fsspec knows; None: no store.
     """
+
+    name: ClassVar[str] = "folder"
 
     path: str | None = "store"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,28 @@ from torch import nn
 from ..assets.trained import save_trained
 from ..interfaces import Generator
 from ..report.progress import Showing
+from ..report.run_folder import RunFolder
 from ..report.trace import plot_losses
-from ..storage import write_atomically
 from .samples import Samples
 from .trainer import Curve, LossOf, train
 
 SMOOTH = 200  # points of the plotted curve
 
 
-def facts_of(values: Mapping[str, Any], generator: Generator) -> dict[str, Any]:
-    """What decides a training's result: its settings without places, and the generator by hash."""
-    places = ("output_dir", "samples_dir", "generator", "checkpoint_every", "held_out")
-    settings = {key: value for key, value in values.items() if key not in places}
+@dataclass(frozen=True)
+class Training:
+    """What is asked of a training."""
+
+    settings: Mapping[str, Any]  # all that decides its result besides the generator: samples, steps, seed and others
+    samples_dir: str
+    held_out: int  # samples to measure on
+    checkpoint_every: int  # updates
+
+
+def facts_of(training: Training, generator: Generator) -> dict[str, Any]:
+    """What decides a training's result: its settings, and the generator by hash."""
     return {
-        **settings,
+        **training.settings,
         "threads": torch.get_num_threads(),
         "generator": generator.sha256,
         "previews": generator.previews_sha256,
@@ -41,35 +50,37 @@ def fit(
     loss: LossOf,
     measure: Callable[..., dict[str, float]],
     generator: Generator,
-    values: Mapping[str, Any],
-    held_out: range,
+    training: Training,
+    samples: Samples,
+    folder: RunFolder,
 ) -> None:
     """Train `model`, measure it on samples never trained on, save it as `KIND.safetensors`, and report.
 
-    `values`: the script's config. `measure`: (generator, model, indices, seed, progress) -> numbers.
+    `measure`: (generator, model, indices, seed, progress) -> numbers.
     """
-    folder, facts = Path(values["output_dir"]), facts_of(values, generator)
-    with Showing("training", values["steps"]) as bar:
+    facts, told = facts_of(training, generator), training.settings
+    with Showing("training", told["steps"]) as bar:
         curve = train(
-            model, loss, values["steps"], values["learning_rate"], values["seed"], folder, facts,
-            values["checkpoint_every"], bar.step,
+            model, loss, told["steps"], told["learning_rate"], told["seed"], folder.root, facts,
+            training.checkpoint_every, bar.step,
         )  # fmt: skip
+    held_out = samples.held_out(training.held_out)
     with Showing("measuring", len(held_out)) as bar:
-        numbers = measure(generator, model, held_out, values["seed"], bar.update)
-    name = kind.replace(" ", "_")
-    save_trained(folder / f"{name}.safetensors", kind, model, generator, {"settings": facts, "held_out": numbers})
+        numbers = measure(generator, model, held_out, told["seed"], bar.update)
+    path = folder.path(f"{kind.replace(' ', '_')}.safetensors")
+    save_trained(path, kind, model, generator, {"settings": facts, "held_out": numbers})
     report(folder, curve, numbers)
 
 
-def rendered(values: Mapping[str, Any], generator: Generator) -> Samples:
-    """The samples that the script's config asks for, with a bar while they are rendered."""
-    samples = Samples(Path(values["samples_dir"]), values["samples"], values["seed"])
+def rendered(training: Training, generator: Generator) -> Samples:
+    """The samples to train on, with a bar while they are rendered."""
+    samples = Samples(Path(training.samples_dir), training.settings["samples"], training.settings["seed"])
     with Showing("rendering", samples.count) as bar:
         samples.render(generator, bar.reach)
     return samples
 
 
-def report(folder: Path, curve: Curve, numbers: Mapping[str, float]) -> None:
+def report(folder: RunFolder, curve: Curve, numbers: Mapping[str, float]) -> None:
     """`curve.png`, each loss relative to its first value; `metrics.json`, held-out numbers and the whole curve."""
     size = -(-len(curve) // SMOOTH)
     means = {
@@ -77,8 +88,8 @@ def report(folder: Path, curve: Curve, numbers: Mapping[str, float]) -> None:
         for name in curve[0]
     }
     png = cv2.imencode(".png", plot_losses(means, unit=f"{size} steps")[:, :, ::-1])[1]
-    write_atomically(folder / "curve.png", png.tobytes())
+    folder.write("curve.png", png.tobytes())
     document = {"held_out": dict(numbers), "steps": len(curve), "curve": curve}
-    write_atomically(folder / "metrics.json", (json.dumps(document, indent=1) + "\n").encode())
+    folder.finish("metrics.json", document)
     print(json.dumps(dict(numbers), indent=2))
-    print(f"trained: {folder}")
+    print(f"trained: {folder.root}")

@@ -1,0 +1,108 @@
+"""What changes age, gender, pose, smile and eyes in a generator's W, and which styles move which region of a face."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..assets.catalogue import checked_path
+from ..editing.closed_form import CLOSED_FORM
+from ..editing.files import Directions, Regions, save_directions, save_regions
+from ..editing.fit import fit
+from ..editing.labels import LABELS
+from ..editing.reader import fit_reader
+from ..editing.regions import REGIONS, choose, mean_masks, measure
+from ..editing.search import HELD_OUT, draw_w, search
+from ..errors import UserError
+from ..interfaces import Generator
+from ..metrics.directions import validate
+from ..metrics.regions import check_regions
+from ..report.progress import Showing
+from ..report.responses import plot_responses, png_of, strips
+from ..report.run_folder import RunFolder, provenance
+from .common import Common, Invocation, at_least, open_job
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindDirections(Common):
+    method: str
+    count: int = at_least(1)
+    samples: int = at_least(1)
+    held_out: int = at_least(1)
+    identity_weight: float
+    judge: bool
+
+    def run(self, call: Invocation) -> None:
+        """Raises UserError for an unknown method, or a judge that was not fetched."""
+        if self.method not in (*CLOSED_FORM, "labels"):
+            raise UserError(f"method={self.method}: choose labels, {' or '.join(CLOSED_FORM)}.")
+        if self.method == "labels" and self.judge:
+            checked_path("faceres")  # before a quarter of an hour of searching
+        generator = self.generator.load(self.device)
+        folder, _ = open_job(self, call, ())
+        how = {key: getattr(self, key) for key in ("method", "samples", "identity_weight", "seed", "count")}
+        if self.method == "labels":
+            self._by_labels(folder, generator, how)
+        else:
+            self._in_closed_form(folder, generator, how)
+
+    def _in_closed_form(self, folder: RunFolder, generator: Generator, how: dict[str, object]) -> None:
+        vectors = CLOSED_FORM[self.method](generator, self.count)
+        named = {f"{self.method}_{i}": vector for i, vector in enumerate(vectors)}
+        path = folder.path("directions.safetensors")
+        save_directions(path, Directions(named), generator, how)
+        sheet = strips(generator, named, self.seed)
+        facts = {**provenance(generator), "picture": "faces along directions"}
+        shown = folder.synthetic("strips.png", sheet, facts)
+        folder.finish("metrics.json", how)
+        print(f"directions: {path}; what they do: {shown}")
+
+    def _by_labels(self, folder: RunFolder, generator: Generator, how: dict[str, object]) -> None:
+        with Showing("labelling", self.samples) as bar:
+            found = search(generator, self.samples, self.seed, folder.path("labels.safetensors"), bar.reach)
+        reader = fit_reader(found.identity, found.labels[:, :2])
+        labels = reader.smooth(found.labels, found.identity)
+        fitted = fit(found.w, labels, found.identity, generator.statistics(), self.identity_weight)
+        steps = dict(zip(LABELS, fitted.vectors, strict=True))
+        directions = Directions(steps, dict(zip(LABELS, fitted.deviations.tolist(), strict=True)), "p", reader)
+        path = folder.path("directions.safetensors")
+        save_directions(path, directions, generator, how)
+        with Showing("validating", self.held_out) as bar:
+            fresh = draw_w(generator, self.held_out, self.seed + HELD_OUT)
+            report = validate(generator, fresh, directions, self.judge, bar.update)
+        correlation = dict(zip(LABELS, fitted.correlation.tolist(), strict=True))
+        curves = {name: np.array(rows) for name, rows in report.pop("curves").items()}
+        folder.write("response.png", png_of(plot_responses(curves)))
+        folder.finish("metrics.json", {**how, "ridge": fitted.ridge, "correlation": correlation, "held_out": report})
+        print(json.dumps(report, indent=1))
+        print(f"directions: {path}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindRegions(Common):
+    samples: int = at_least(1)
+    faces: int = at_least(1)
+    couples: int = at_least(1)
+    contrast: float
+
+    def run(self, call: Invocation) -> None:
+        """Masks, gradients, choice, check, report."""
+        generator = self.generator.load(self.device)
+        folder, _ = open_job(self, call, ())
+        masks = mean_masks(generator, self.faces, self.seed + HELD_OUT)
+        with Showing("measuring", self.samples) as bar:
+            changes = measure(generator, masks, self.samples, self.seed, bar.update)
+        choice = choose(changes, masks, self.contrast)
+        regions = Regions(dict(zip(REGIONS, choice, strict=True)), masks)
+        how = {key: getattr(self, key) for key in ("samples", "faces", "contrast", "seed")}
+        path = folder.path("regions.safetensors")
+        save_regions(path, regions, generator, how)
+        report, sheet = check_regions(generator, regions, self.couples, self.seed + 2 * HELD_OUT)
+        facts = {**provenance(generator), "picture": "regions from the mother"}
+        shown = folder.synthetic("regions.png", sheet, facts)
+        styles = {name: int(row.sum()) for name, row in zip(REGIONS, choice, strict=True)}
+        folder.finish("metrics.json", {**how, "styles": styles, "couples": self.couples, **report})
+        print(json.dumps(report, indent=1))
+        print(f"regions: {path}; what they do: {shown}")

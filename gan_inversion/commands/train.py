@@ -1,0 +1,65 @@
+"""Small networks from the generator's own samples: render, train, measure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import UserError
+from ..generators.mobile_stylegan import MobileStyleGAN
+from ..generators.preview import HEADS
+from ..inversion.encoder import ENCODER, Encoder
+from ..training.encoder import EncoderLoss, measure_encoder
+from ..training.preview_heads import HeadLoss, measure_heads, new_heads
+from ..training.report import Training, fit, rendered
+from .common import Common, Invocation, at_least, open_job
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Common):
+    samples_dir: str
+    samples: int = at_least(1)
+    held_out: int = at_least(1)
+    steps: int = at_least(1)
+    batch: int = at_least(1)
+    learning_rate: float
+    checkpoint_every: int = at_least(1)
+
+    def training(self, **more: object) -> Training:
+        settings = {key: getattr(self, key) for key in ("samples", "steps", "batch", "learning_rate", "seed")}
+        return Training(settings | more, self.samples_dir, self.held_out, self.checkpoint_every)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainEncoder(Train):
+    drawn: int = at_least(0)
+    image_weight: float
+
+    def run(self, call: Invocation) -> None:
+        generator = self.generator.load(self.device)
+        folder, _ = open_job(self, call, ())
+        training = self.training(drawn=self.drawn, image_weight=self.image_weight)
+        samples = rendered(training, generator)
+        encoder = Encoder(generator.num_ws, generator.w_dim)
+        encoder.initialise(self.seed, generator.statistics())
+        ws, images = samples.ws(generator), samples.images()
+        loss = EncoderLoss(generator, encoder, ws, images, self.batch, self.drawn, self.image_weight)
+        fit(ENCODER, encoder, loss, measure_encoder, generator, training, samples, folder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainPreviewHeads(Train):
+    resolutions: tuple[int, ...]
+    lpips_weight: float
+
+    def run(self, call: Invocation) -> None:
+        """Raises UserError for a generator that has no place for such heads."""
+        generator = self.generator.load(self.device)
+        if not isinstance(generator, MobileStyleGAN):
+            raise UserError(f"generator={self.generator.name}: only MobileStyleGAN takes preview heads.")
+        generator.use_previews({}, "")  # the goal is the true picture
+        folder, _ = open_job(self, call, ())
+        training = self.training(resolutions=list(self.resolutions), lpips_weight=self.lpips_weight)
+        samples = rendered(training, generator)
+        heads = new_heads(generator, self.resolutions, self.seed)
+        loss = HeadLoss(generator, heads, samples.images(), self.seed, self.batch, self.lpips_weight)
+        fit(HEADS, heads, loss, measure_heads, generator, training, samples, folder)

@@ -1,0 +1,87 @@
+"""Weights: what is fetched, once, and foreign checkpoints as our own safetensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..assets.catalogue import checkpoint_file, fetched_dir, path_of, public_checkpoint, read_catalogue
+from ..assets.fetch import fetch, is_present
+from ..checkpoints.checkpoint import Checkpoint, printable
+from ..checkpoints.foreign import read_checkpoint, save_checkpoint
+from ..errors import UserError
+from ..generators.family import StyleGAN
+from ..generators.file import build_checkpoint
+from .common import Invocation
+
+LICENCE = "not in the file: ask its authors. NVIDIA's own networks are for non-commercial use"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetch:
+    only: tuple[str, ...]
+    list: bool
+
+    def run(self, call: Invocation) -> None:
+        """Raises UserError for unknown names and failed downloads."""
+        if self.list:
+            for entry in read_catalogue().values():
+                state = "present" if is_present(entry) else "missing"
+                origin = entry.carrier or entry.page or "part of this project"
+                print(f"{entry.name:22} {state:8} {origin}" + (" (optional)" if entry.optional else ""))
+                print(f"{'':22} {entry.source}\n{'':22} licence: {entry.licence}")
+                structure = ", ".join(f"{key} {value}" for key, value in entry.expects.items())
+                where = f"file:    {path_of(entry)} ({structure})" if entry.page else f"sha256:  {entry.sha256}"
+                print(f"{'':22} {where}")
+            return
+        new = fetch(self.only, print)
+        print(f"weights ready in {fetched_dir()}" + ("" if new else " (nothing to do)"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convert:
+    input: str
+    output: str | None
+    overwrite: bool
+
+    def run(self, call: Invocation) -> None:
+        """Read, build, describe, and with `output` write. Raises UserError if it is no generator, or the file exists."""
+        output = Path(self.output).expanduser() if self.output else None
+        if output and output.suffix != ".safetensors":
+            raise UserError(f"output={self.output}: the name must end in .safetensors.")
+        if output and output.exists() and not self.overwrite:
+            raise UserError(f"output={self.output} exists. Choose another name, or overwrite=true.")
+        entry = public_checkpoint(self.input)
+        checkpoint = read_checkpoint(checkpoint_file(self.input))
+        if entry:
+            checkpoint = replace(checkpoint, facts={**checkpoint.facts, "licence": entry.licence})
+        label = 0 if any(name.startswith("mapping.embed.") for name in checkpoint.state) else None
+        generator = build_checkpoint(checkpoint, class_label=label)
+        for name, value in summary(checkpoint, generator).items():
+            print(f"{name:32} {value}")
+        if output:
+            save_checkpoint(output, checkpoint)
+            print(f"{'written':32} {output}: generator=file generator.path={output}")
+
+
+def summary(checkpoint: Checkpoint, generator: StyleGAN) -> dict[str, Any]:
+    """What a person wants to know of a generator before using it."""
+    parameters = sum(tensor.numel() for tensor in generator.parameters())
+    told = {f"the file says: {printable(key)}": printable(str(value)) for key, value in checkpoint.facts.items()}
+    network = generator.network
+    return {
+        **told,  # first and under a name of its own: a file may say anything
+        "family": generator.name,
+        "resolution": f"{generator.resolution} pixels",
+        "num_ws x w_dim": f"{generator.num_ws} x {generator.w_dim}",
+        "z_dim": generator.z_dim,
+        "classes": generator.c_dim or "none",
+        **({"architecture": network.architecture} if hasattr(network, "architecture") else {}),
+        "pictures seen in training": checkpoint.facts.get("images_seen", "not in the file"),
+        "parameters": f"{parameters:,}",
+        "w_avg": f"mean {generator.w_avg.mean():+.4f}, spread {generator.w_avg.std():.4f}",
+        "options": ", ".join(f"{key}={value}" for key, value in sorted(generator.options.items())),
+        "generator sha256": generator.sha256,
+        "licence": generator.licence if "licence" in checkpoint.facts else LICENCE,
+    }
