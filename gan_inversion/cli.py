@@ -96,15 +96,18 @@ def build_command(name: str, config: DictConfig, typed: Sequence[str]) -> Any:
     from .components import construct  # here: --help need not wait for torch
     from .runtime import check_device, configure
 
-    module, _, kind = PLACES[name].rpartition(".")
-    constructor = getattr(import_module(f".commands.{module}", __package__), kind)
     said = dict(pair.lstrip("+~").split("=", 1) for pair in typed if "=" in pair)
-    command = construct(constructor, plain(config), "", said)
+    command = construct(class_of(name), plain(config), "", said)
     if hasattr(command, "threads"):
         configure(command.threads)
     if hasattr(command, "device"):
         check_device(command.device)
     return command
+
+
+def class_of(name: str) -> Any:
+    module, _, kind = PLACES[name].rpartition(".")
+    return getattr(import_module(f".commands.{module}", __package__), kind)
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

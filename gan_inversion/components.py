@@ -51,7 +51,8 @@ def construct(constructor: Any, fields: Mapping[str, Any], where: str, said: Map
     checked = {key: _check(value, hints.get(key, Any), f"{prefix}{key}", said) for key, value in fields.items()}
     missing = [k for k, p in parameters.items() if p.default is p.empty and k not in checked]
     if missing:
-        raise UserError(f"{where}: {', '.join(missing)} must be given, e.g. {prefix}{missing[0]}=...")
+        names = ", ".join(f"{prefix}{key}" for key in missing)
+        raise UserError(f"{names} must be given, e.g. {prefix}{missing[0]}=...")
     for field in dataclasses.fields(constructor) if dataclasses.is_dataclass(constructor) else ():
         least, value = field.metadata.get("least"), checked.get(field.name)
         if least is not None and value is not None and value < least:
@@ -59,7 +60,7 @@ def construct(constructor: Any, fields: Mapping[str, Any], where: str, said: Map
     try:
         return constructor(**checked)
     except ValueError as error:
-        raise UserError(f"{where}: {error}") from error
+        raise UserError(f"{where}: {error}" if where else str(error)) from error
 
 
 def changed(component: T, values: Mapping[str, Any], where: str) -> T:
@@ -96,6 +97,8 @@ def _check(value: Any, hint: Any, where: str, said: Mapping[str, str]) -> Any:
         if len(inner) == len(value):
             places = enumerate(zip(value, inner, strict=True))
             return tuple(_check(v, t, f"{where}[{i}]", said) for i, (v, t) in places)
+    elif origin is tuple and arguments[-1] is Ellipsis:
+        raise UserError(f"{where}: a list is needed: {where}=[A,B], or {where}=[A] for one.")
     elif origin in (dict, Mapping) and isinstance(value, Mapping):
         return {str(k): _check(v, arguments[1], f"{where}.{k}", said) for k, v in value.items()}
     elif hint is type(None) and value is None:

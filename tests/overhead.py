@@ -10,6 +10,7 @@ is timed by itself; in a run, reading and writing overlap with computing.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import sys
 import tempfile
@@ -20,18 +21,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gan_inversion import image
+from gan_inversion import cli, image
 from gan_inversion.batch import work as batch
 from gan_inversion.commands import batch as pipeline
-from gan_inversion.components import build
+from gan_inversion.commands.common import Invocation
 from gan_inversion.execution.work import Job, Work
 from gan_inversion.faces.aligner import FFHQ
 from gan_inversion.interfaces import OnStep
 from gan_inversion.runtime import configure
 from gan_inversion.store.store import Store
 from tests.batches import write_manifest
+from tests.composed import command_of, compose
 from tests.conftest import CHILD
-from tests.test_configs import compose
 
 PNG = "of these, PNG"
 PARTS: list[tuple[str, Any, str]] = [
@@ -74,8 +75,6 @@ def measure(photos: list[Path], couples: int, folder: Path, name: str) -> Counte
         for part, owner, function in [*PARTS, (PNG, image, "_png")]:
             wrapped = timed(seconds, part, getattr(owner, function))
             patches.enter_context(unittest.mock.patch.object(owner, function, wrapped))
-        in_turn = lambda node, where: InTurn() if where == "runner" else build(node, where)  # noqa: E731
-        patches.enter_context(unittest.mock.patch.object(pipeline, "build", in_turn))
         run(photos, couples, folder, name)
     return seconds
 
@@ -92,7 +91,8 @@ def run(photos: list[Path], couples: int, folder: Path, name: str) -> None:
         script="batch",
     )
     configure(values["threads"])
-    pipeline.run_batch(values, {})
+    command = dataclasses.replace(command_of(values, "batch"), runner=InTurn())
+    command.run(Invocation("batch", (), {}, cli.compose))
 
 
 def main(photos: Path, couples: int) -> None:

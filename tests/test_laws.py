@@ -23,11 +23,10 @@ import pytest
 import torch
 
 from gan_inversion.commands.demo_photos import draw_face
-from gan_inversion.components import build_inverter
 from gan_inversion.generators.mobile_stylegan import ffhq
 from gan_inversion.interfaces import AlignedFace
+from tests.composed import build_inverter, compose
 from tests.conftest import ROOT
-from tests.test_configs import compose
 
 PACKAGE = ROOT / "gan_inversion"
 ORDER = ["interfaces", "spelling", "storage", "image", "latents", "runtime", "checkpoints", "estimators", "losses",

@@ -65,7 +65,7 @@ class Inverting(Common):
     aligner: Aligner
     space: LatentSpace
     start: Start
-    losses: Mapping[str, Loss]
+    losses: Mapping[str, Loss] = field(default_factory=dict)  # losses=[] composes no such key
     inversion: Optimiser
     runner: Runner
     store: Store

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gan_inversion.commands.batch import run_batch
 from tests.batches import RunBatch
+from tests.composed import compose, execute
 from tests.conftest import CHILD, TINY
-from tests.test_configs import compose
 
 
 @pytest.fixture
@@ -23,10 +22,10 @@ def batch_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         where = [f"manifest={manifest}", f"output_dir={out}", "store.path=store"]
         values = compose(*where, *TINY, *CHILD, *more, script="batch")
         if error is None:
-            run_batch(values, {})
+            execute(values, "batch")
             return capsys.readouterr().out
         with pytest.raises(error) as caught:
-            run_batch(values, {})
+            execute(values, "batch")
         return capsys.readouterr().out + str(caught.value)
 
     return call

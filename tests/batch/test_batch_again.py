@@ -19,14 +19,15 @@ from gan_inversion.batch import work as batch
 from gan_inversion.batch.couples import Couple, Manifest
 from gan_inversion.batch.schedule import Couples
 from gan_inversion.batch.state import Counts, Todo
-from gan_inversion.commands.store import tend_store
 from gan_inversion.errors import StorageError, UserError
-from gan_inversion.storage import Folder
-from gan_inversion.store.keys import content_of, files_of, job_of
+from gan_inversion.inversion.starts import FromEncoder, FromInversion
+from gan_inversion.latents import describe
+from gan_inversion.storage import Folder, content_of
+from gan_inversion.store.keys import files_of
 from gan_inversion.store.maintenance import contents, forget
 from gan_inversion.store.store import Store
 from tests.batches import RunBatch, make_manifest, make_photos, table
-from tests.test_configs import compose
+from tests.composed import compose, execute
 
 
 def statuses(out: str = "out") -> list[str]:
@@ -152,9 +153,9 @@ def test_the_content_of_a_start_is_part_of_the_job(tmp_path: Path) -> None:
     path, jobs = tmp_path / "start.safetensors", []
     for content in (b"a", b"b", b"a"):
         path.write_bytes(content)
-        jobs.append(job_of({"start": {"path": str(path)}, "seed": 1}))
+        jobs.append(describe(FromInversion(str(path))))
     assert jobs[0] == jobs[2] != jobs[1]
-    assert job_of({"start": {"path": "encoder_of_the_catalogue"}})["start"]["path"] == "encoder_of_the_catalogue"
+    assert describe(FromEncoder("encoder_of_the_catalogue"))["path"] == "encoder_of_the_catalogue"
 
 
 def test_what_a_killed_attempt_left_is_removed(batch_here: RunBatch) -> None:
@@ -298,15 +299,14 @@ def test_damaged_entries_are_pruned(batch_here: RunBatch, capsys: pytest.Capture
     batch_here()
     victim = next(Path("store/inversions").rglob("*.safetensors"))
     victim.write_bytes(victim.read_bytes()[::-1])
-    values = {"store": compose(script="store")["store"], "forget": None, "keep_days": None}
     with pytest.raises(UserError, match="do=prune removes them"):
-        tend_store({**values, "do": "verify"})
-    tend_store({**values, "do": "prune"})
-    tend_store({**values, "do": "verify"})
+        execute(compose("do=verify", script="store"), "store")
+    execute(compose("do=prune", script="store"), "store")
+    execute(compose("do=verify", script="store"), "store")
     assert "3 whole, 0 damaged" in capsys.readouterr().out
     assert not list(Path("store").rglob(f"*{victim.stem}*"))
     assert "1 faces inverted" in batch_here(out="again")
-    tend_store({**values, "do": "list"})
+    execute(compose("do=list", script="store"), "store")
     assert f"{content_of('photos/p000.png')}: 1 aligned faces, 1 inversions" in capsys.readouterr().out
 
 

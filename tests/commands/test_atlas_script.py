@@ -13,11 +13,11 @@ import torch
 import yaml
 from PIL import Image
 
+from gan_inversion.cli import CONFIGS
 from gan_inversion.estimators.identity import dlib_resnet
 from gan_inversion.generators.tiny import Tiny
 from gan_inversion.interfaces import Latents
 from gan_inversion.latents import save_latents
-from gan_inversion.settings import CONFIGS
 from tests.conftest import Ran, latents
 
 Run = Callable[..., Ran]

@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 import torch
 
-from gan_inversion.components import _inverter_from_json, build_task
 from gan_inversion.components import build as build_node
 from gan_inversion.errors import UserError
 from gan_inversion.execution.local import Local
@@ -28,10 +27,10 @@ from gan_inversion.interfaces import OnStep
 from gan_inversion.inversion.inverter import Inverter
 from gan_inversion.store.inversions import Task
 from tests import batches, conftest
+from tests.composed import command_of, tiny_config
 from tests.conftest import ROOT, drawn, make_inverter
 from tests.store import test_inversions
 from tests.store.test_inversions import Dies
-from tests.test_configs import tiny_config
 
 ray = pytest.importorskip("ray", reason='Ray is not installed: pip install ".[ray]"')
 
@@ -248,9 +247,8 @@ class Tells(Job):
     make_inverter: Callable[[], Inverter]
 
     def __call__(self, items: Sequence[int], on_step: OnStep) -> list[tuple[int, int, int, str | None, Path]]:
-        self.make_inverter()
-        builds, threads = _inverter_from_json.cache_info().misses, torch.get_num_threads()
-        return [(os.getpid(), builds, threads, os.environ.get("OMP_NUM_THREADS"), Path.cwd())]
+        built, threads = id(self.make_inverter()), torch.get_num_threads()
+        return [(os.getpid(), built, threads, os.environ.get("OMP_NUM_THREADS"), Path.cwd())]
 
 
 def test_workers_build_once_and_are_as_this_process(
@@ -259,12 +257,13 @@ def test_workers_build_once_and_are_as_this_process(
     monkeypatch.chdir(tmp_path)
     torch.set_num_threads(2)
     try:
-        job = Tells(build_task(tiny_config()).make_inverter)
+        job = Tells(command_of(tiny_config()).task().make_inverter)
         found = results_of(Ray(cpus=1), job, range(12)).values()
     finally:
         torch.set_num_threads(1)
     assert len({tells[0] for tells in found}) < len(found) == 12
-    assert {tells[1:] for tells in found} == {(1, 2, "2", tmp_path)}
+    assert len({tells[:2] for tells in found}) == len({tells[0] for tells in found}), "each worker built one"
+    assert {tells[2:] for tells in found} == {(2, "2", tmp_path)}
 
 
 class Ahead:

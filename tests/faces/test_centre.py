@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gan_inversion.components import build_aligner
+from gan_inversion.commands.common import fitting
 from gan_inversion.errors import UserError
 from gan_inversion.faces.aligner import FFHQ
 from gan_inversion.faces.centre import CentreCrop
+from gan_inversion.generators.tiny import Tiny, tiny
 from gan_inversion.image import Photo
-
-NODE = {"_target_": "gan_inversion.faces.aligner.FFHQ", "min_side": 50}
 
 
 def picture(height: int, width: int) -> Photo:
@@ -42,7 +41,9 @@ def test_no_faces_to_choose_from() -> None:
         CentreCrop(32)(picture(40, 40), "cat", 1)
 
 
-def test_the_domain_decides() -> None:
-    assert build_aligner(NODE, 256, "face") == FFHQ(256, min_side=50)
-    assert build_aligner(NODE, 256, "other") == CentreCrop(256)
-    assert build_aligner({**NODE, "size": 128}, 256, "other") == CentreCrop(128)
+def test_the_domain_decides(generator: Tiny) -> None:
+    aligner, other = FFHQ(min_side=50), tiny()
+    assert fitting(aligner, generator) == FFHQ(64, min_side=50)
+    other.domain = "other"
+    assert fitting(aligner, other) == CentreCrop(64)
+    assert fitting(FFHQ(128, min_side=50), other) == CentreCrop(128)

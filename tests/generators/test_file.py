@@ -127,27 +127,27 @@ def test_latents_of_another_generator_are_refused(run: Callable[..., Ran], tmp_p
 
 
 def node(path: Any, **keys: Any) -> dict[str, Any]:
-    return {"_target_": "gan_inversion.generators.file.from_file", "path": str(path), "device": "cpu", **keys}
+    return {"_target_": "gan_inversion.generators.file.CheckpointSource", "path": str(path), **keys}
 
 
 def test_keys_of_the_option(tmp_path: Path) -> None:
     """path, domain, class_label and precision each move something."""
     plain = file_of(tiny_checkpoint("stylegan2", num_fp16_res=2), tmp_path)
-    generator = build(node(plain), "generator")
+    generator = build(node(plain), "generator").load("cpu")
     assert generator.domain == "face"
-    assert build(node(plain, domain="other"), "generator").domain == "other"
-    reduced = build(node(plain, precision="original"), "generator")
+    assert build(node(plain, domain="other"), "generator").load("cpu").domain == "other"
+    reduced = build(node(plain, precision="original"), "generator").load("cpu")
     ws = torch.randn(1, generator.num_ws, generator.w_dim, generator=torch.Generator().manual_seed(0))
     difference = (reduced.synthesis(ws) - generator.synthesis(ws)).abs().max()
     assert 0 < difference < 0.05
     assert reduced.sha256 != generator.sha256
     (tmp_path / "c").mkdir()
     labelled = file_of(tiny_checkpoint("stylegan2", c_dim=3), tmp_path / "c")
-    first, second = (build(node(labelled, class_label=i), "generator") for i in (0, 2))
+    first, second = (build(node(labelled, class_label=i), "generator").load("cpu") for i in (0, 2))
     z = torch.randn(1, first.z_dim)
     assert not torch.equal(first.mapping(z), second.mapping(z))
     assert first.statistics().sha256 != second.statistics().sha256  # so the store keeps them apart
-    assert build(node(labelled, class_label=0), "generator").sha256 != generator.sha256
+    assert build(node(labelled, class_label=0), "generator").load("cpu").sha256 != generator.sha256
 
 
 @pytest.mark.parametrize(
@@ -162,14 +162,14 @@ def test_keys_of_the_option(tmp_path: Path) -> None:
 def test_mistakes(tmp_path: Path, keys: dict[str, Any], said: str) -> None:
     path = file_of(tiny_checkpoint("stylegan2"), tmp_path)
     with pytest.raises(UserError, match=said):
-        build(node(path) | keys, "generator")
+        build(node(path) | keys, "generator").load("cpu")
 
 
 @pytest.mark.parametrize("label", [None, 3, -1])
 def test_a_conditional_generator_needs_a_class(tmp_path: Path, label: int | None) -> None:
     path = file_of(tiny_checkpoint("stylegan2", c_dim=3), tmp_path)
     with pytest.raises(UserError, match="choose one of its classes, 0 to 2"):
-        build(node(path, class_label=label), "generator")
+        build(node(path, class_label=label), "generator").load("cpu")
 
 
 def test_the_catalogue_checks_what_was_brought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gan_inversion.components import build_inverter
 from gan_inversion.generators.mobile_stylegan import ffhq
 from gan_inversion.image import to_uint8
 from gan_inversion.interfaces import AlignedFace
 from gan_inversion.metrics.reconstruction import compare, evaluate
 from gan_inversion.training.encoder import unexplained
-from tests.test_configs import compose
+from tests.composed import build_inverter, compose
 
 
 @pytest.mark.weights
