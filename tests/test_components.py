@@ -51,7 +51,7 @@ def test_only_this_package_is_built(target: str | None) -> None:
 
 
 def test_missing_values_are_named() -> None:
-    with pytest.raises(UserError, match=r"start: path must be given, e.g. start.path=..."):
+    with pytest.raises(UserError, match=r"start.path must be given, e.g. start.path=..."):
         build({"_target_": "gan_inversion.inversion.starts.FromInversion"}, "start")
 
 

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save
@@ -18,7 +19,11 @@ from torch import Tensor
 from ..errors import UserError, suggestion
 from ..storage import sha256_of_file, write_atomically
 
-_CLONE = Path(__file__).resolve().parents[2] / "weights"
+_PACKAGE = Path(__file__).resolve().parents[1]
+_CLONE = _PACKAGE.parent / "weights"
+_SHIPPED = (
+    _CLONE if (_CLONE / "catalogue.yaml").is_file() else _PACKAGE / "weights"
+)  # the small ones, and the catalogue
 FETCH = "python scripts/fetch_weights.py"
 
 
@@ -44,8 +49,10 @@ class Entry:
 
 
 def weights_dir() -> Path:
-    """$GAN_INVERSION_WEIGHTS, or `weights/` of the clone this package runs from."""
-    return Path(os.environ.get("GAN_INVERSION_WEIGHTS") or _CLONE)
+    """$GAN_INVERSION_WEIGHTS, or `weights/` of the clone this package runs from; installed elsewhere, the user's cache."""
+    if given := os.environ.get("GAN_INVERSION_WEIGHTS"):
+        return Path(given).expanduser()
+    return _CLONE if _SHIPPED == _CLONE else Path(platformdirs.user_cache_dir("gan_inversion"))
 
 
 def fetched_dir() -> Path:
@@ -56,13 +63,15 @@ def fetched_dir() -> Path:
 @cache
 def read_catalogue() -> dict[str, Entry]:
     """All entries by name."""
-    for folder in (_CLONE, weights_dir()):
+    for folder in (_SHIPPED, weights_dir()):
         path = folder / "catalogue.yaml"
         if path.is_file():
             entries: dict[str, dict[str, Any]] = yaml.safe_load(path.read_text())
             break
     else:
-        raise UserError(f"catalogue.yaml not found in {weights_dir()}. Run from a clone, or set GAN_INVERSION_WEIGHTS.")
+        raise UserError(
+            f"catalogue.yaml not found in {weights_dir()}. Install the package again, or set GAN_INVERSION_WEIGHTS."
+        )
     return {name: _entry(name, fields) for name, fields in entries.items()}
 
 
@@ -76,7 +85,7 @@ def path_of(entry: Entry) -> Path:
     if entry.carrier or entry.page:
         return fetched_dir() / entry.file
     elsewhere = weights_dir() / entry.file  # when the library is installed without a clone
-    return elsewhere if elsewhere.is_file() else _CLONE / entry.file
+    return elsewhere if elsewhere.is_file() else _SHIPPED / entry.file
 
 
 def checked_path(name: str) -> Path:
