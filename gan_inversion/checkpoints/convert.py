@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ..interfaces import UserError
 from .convert_faces import dlib_resnet, faceres
-from .numpy_pickle import read_arrays
 from .openvino_ir import Constant, read_constants
+from .unpickle import read_arrays
 
 Members = dict[str, bytes]
 BLOCKS = 7  # of MobileStyleGAN FFHQ 1024
