@@ -32,7 +32,7 @@ FORGOTTEN = b"\x94" + b"0"  # put in the memo, and off the stack
 
 
 def dict_of(count: int) -> bytes:
-    return b"}(" + b"".join(b"M" + struct.pack("<H", i) + b"N" for i in range(count)) + b"u"
+    return b"}(" + b"".join(b"\x8c\x06%06dN" % i for i in range(count)) + b"u"
 
 
 def many(code: bytes, times: int, *remembered: bytes) -> bytes:
@@ -40,16 +40,15 @@ def many(code: bytes, times: int, *remembered: bytes) -> bytes:
     return whole(b"".join(part + FORGOTTEN for part in remembered) + b"](" + code * times + b"e")
 
 
-def remembered_and_built() -> bytes:
-    """One object in 120,000 places of the memo, which is then given its content 31,000 times."""
+def remembered_and_built(places: int, times: int) -> bytes:
+    """One object in many places of the memo and of the stack, in each of which it is given its content."""
     state = b"}" + text("a") + b"Ns"
-    return whole(state + FORGOTTEN + OBJECT + b"\x94" * 120_000 + b"h\x00b" * 31_000)
+    return whole(state + FORGOTTEN + OBJECT + b"\x94" * places + b"2" * times + b"h\x00b0" * times)
 
 
-def keys_looked_at_again() -> bytes:
-    """A dict of 120,000 keys, which is the content of 30,000 objects."""
-    keys = b"".join(b"J" + struct.pack("<i", i) + b"N" for i in range(120_000))
-    return many(OBJECT + b"h\x00b", 30_000, b"}(" + keys + b"u")
+def keys_looked_at_again(keys: int, times: int) -> bytes:
+    """A dict that is the content of many objects."""
+    return many(OBJECT + b"h\x00b", times, dict_of(keys))
 
 
 def storage_read_again() -> bytes:
@@ -93,9 +92,10 @@ def compressed_records() -> bytes:
 def repeats() -> dict[str, Callable[[], bytes]]:
     state = b"(K\x01" + numbers(2) + dtype("u1") + b"\x89" + binary(b"ab") + b"t"
     return {
-        "remembered-and-built": remembered_and_built,
-        "keys-looked-at-again": keys_looked_at_again,
-        "keys-looked-at-again-60000": lambda: many(OBJECT + b"h\x00b", 12_000, dict_of(60_000)),
+        "remembered-and-built": lambda: remembered_and_built(120_000, 31_000),
+        "remembered-and-built-as-allowed": lambda: remembered_and_built(80_000, 28_000),
+        "keys-looked-at-again": lambda: keys_looked_at_again(120_000, 30_000),
+        "keys-looked-at-again-as-allowed": lambda: keys_looked_at_again(60_000, 12_000),
         "persistent-again": lambda: many(
             name("torch_utils.persistence._reconstruct_persistent_obj") + b"h\x00\x85R",
             15_000,
