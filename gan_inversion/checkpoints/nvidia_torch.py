@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import UserError
 from .checkpoint import Checkpoint
-from .plain_pickle import Record
+from .stand_ins import Record
 from .stored import TENSORS, StoredTensor, as_float32, check_total
 
 MODULES, DEPTH, ENTRIES, NAME = 3_000, 16, 300_000, 100  # of one network; the largest has a tenth
@@ -82,13 +82,13 @@ def flattened(network: Record) -> TorchModule:
         prefix = f"{path}." if path else ""
         parts = {key: module.state.get(key) or {} for key in ("_parameters", "_buffers", "_modules")}
         made_with = module.state.get("_init_kwargs")
-        made_with = made_with if type(made_with) is dict else {}
+        made_with = made_with if isinstance(made_with, dict) else {}
         inner = (made_with.get(key) for key in ("synthesis_kwargs", "mapping_kwargs"))
-        parts_of = (module.state, made_with, *parts.values(), *(part for part in inner if type(part) is dict))
+        parts_of = (module.state, made_with, *parts.values(), *(part for part in inner if isinstance(part, dict)))
         entries += sum(map(len, parts_of))
         if entries > ENTRIES:
             raise UserError("its modules have more parts than those of any network")
-        if not all(type(part) is dict and all(map(_short, part)) for part in parts.values()):
+        if not all(isinstance(part, dict) and all(map(_short, part)) for part in parts.values()):
             raise UserError(f"its module {path or 'network'} is damaged")
         for name, value in (parts["_parameters"] | parts["_buffers"]).items():
             if isinstance(value, StoredTensor):
@@ -96,7 +96,7 @@ def flattened(network: Record) -> TorchModule:
             elif value is not None:
                 raise UserError(f"its tensor {prefix}{name} is a {type(value).__name__}")
         waiting += [(prefix + name, child, depth + 1) for name, child in parts["_modules"].items() if child is not None]
-        attributes[path] = {k: v for k, v in module.state.items() if not k.startswith("_") and _plain(v)}
+        attributes[path] = {k: v for k, v in module.state.items() if _short(k) and k[:1] != "_" and _plain(v)}
         arguments[path] = _arguments(made_with)
     return TorchModule(network.name, tensors, attributes, arguments)
 
@@ -112,23 +112,23 @@ def _plain(value: Any) -> bool:
 def _arguments(made_with: Mapping[str, Any]) -> dict[str, Any]:
     """Those of stylegan2-ada's Generator are nested by network."""
     inner = made_with.get("synthesis_kwargs")
-    flat = {**made_with, **(inner if type(inner) is dict else {})}
+    flat = {**made_with, **(inner if isinstance(inner, dict) else {})}
     found = {key: value for key, value in flat.items() if type(key) is str and _plain(value)}
     mapping = made_with.get("mapping_kwargs")
-    if type(mapping) is dict:
+    if isinstance(mapping, dict):
         found |= {f"mapping.{key}": value for key, value in mapping.items() if type(key) is str and _plain(value)}
     return found
 
 
 def is_network_pickle(tree: Any) -> bool:
     """A dict of networks, or one network alone (as PTI stores its tuned generators)."""
-    parts = [tree.get(key) for key in ("G_ema", "G", "D")] if type(tree) is dict else [tree]
+    parts = [tree.get(key) for key in ("G_ema", "G", "D")] if isinstance(tree, dict) else [tree]
     return any(isinstance(part, Record) and "_modules" in part.state for part in parts)
 
 
 def to_checkpoint(tree: Any, file_size: int) -> Checkpoint:
     """G_ema, else G. Raises UserError if there is neither, or if it is no StyleGAN2 or StyleGAN3."""
-    parts = [tree.get(key) for key in ("G_ema", "G")] if type(tree) is dict else [tree]
+    parts = [tree.get(key) for key in ("G_ema", "G")] if isinstance(tree, dict) else [tree]
     found = next((part for part in parts if isinstance(part, Record)), None)
     if found is None:
         raise UserError("it holds a discriminator only, no generator (G_ema or G). Take the whole file of the training")
@@ -186,10 +186,10 @@ def stylegan3_options(module: TorchModule) -> dict[str, Any]:
 
 def _facts(tree: Any, module: TorchModule) -> dict[str, Any]:
     facts: dict[str, Any] = {"format": "NVIDIA PyTorch pickle", "network": module.class_name}
-    if type(tree) is dict:
+    if isinstance(tree, dict):
         facts["weights"] = "G_ema" if isinstance(tree.get("G_ema"), Record) else "G"
         training = tree.get("training_set_kwargs")
-        if type(training) is dict:  # its path is somebody's folder: left out
+        if isinstance(training, dict):  # its path is somebody's folder: left out
             kept = ("resolution", "max_size", "use_labels", "xflip")
             facts["training_set"] = {key: training[key] for key in kept if key in training and _plain(training[key])}
         for key in ("cur_nimg", "images_seen"):

@@ -90,7 +90,7 @@ def translated(name: str) -> tuple[str, Change] | None:
 
 def state_dict_of(tree: Any) -> tuple[dict[str, StoredTensor], str] | None:
     """The generator's tensors in that code's names, and what kind of file this is; None if there are none."""
-    if type(tree) is not dict:
+    if not isinstance(tree, dict):
         return None
     candidates: list[tuple[Any, str, str]] = [
         (tree.get("g_ema"), "", "rosinality/stylegan2-pytorch, g_ema"),
@@ -101,7 +101,7 @@ def state_dict_of(tree: Any) -> tuple[dict[str, StoredTensor], str] | None:
         (tree, "", "state dict of a StyleGAN2"),
     ]
     for found, prefix, kind in candidates:
-        if type(found) is not dict or not all(type(key) is str for key in found):
+        if not isinstance(found, dict) or not all(type(key) is str for key in found):
             continue
         for start in (prefix, f"module.{prefix}"):  # of networks that were trained on several devices
             if isinstance(found.get(f"{start}input.input"), StoredTensor):
@@ -162,7 +162,7 @@ def _mean_w(tree: Mapping[str, Any], state: Mapping[str, Tensor], facts: dict[st
         raise UserError("no complete StyleGAN2: it has no mapping network (style.1.weight)")
     width = first.shape[0]
     inner = tree.get("state_dict")
-    value = tree.get("latent_avg", inner.get("latent_avg") if type(inner) is dict else None)
+    value = tree.get("latent_avg", inner.get("latent_avg") if isinstance(inner, dict) else None)
     if value is None:
         facts["w_avg"] = "not in the file: computed from samples"
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Callable
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
+from .stored_array import DIMENSIONS, Sealed, StoredArray
 
-DIMENSIONS = 8
 PIECE = 1 << 14  # numbers copied at a time: little enough that malloc takes the same memory again
 HELD = 1 << 18  # numbers copied until the file's pages are released
 TENSORS = 5_000  # of one checkpoint; the largest have a few hundred
@@ -47,54 +47,60 @@ def release(part: memoryview) -> None:
         part.obj.madvise(mmap.MADV_DONTNEED)
 
 
-class Storage:
+class Storage(Sealed):
     """Numbers of one type, side by side in a file. They may become known after the tensors that use them."""
 
-    def __init__(
-        self,
-        dtype: torch.dtype,
-        count: int,
-        data: memoryview | None = None,
-        check: Callable[[memoryview], None] | None = None,
-    ) -> None:
-        """check: called once, before the numbers are first used; raises UserError if they are damaged."""
+    def __init__(self, dtype: torch.dtype, count: int, data: memoryview | None = None, crc: int | None = None) -> None:
+        """crc: of the data, compared before they are first used."""
         self.dtype, self.count = dtype, count
-        self._data, self._check = data, check
+        self._data, self._crc = data, crc
 
     def fill(self, data: memoryview) -> None:
         self._data = data
 
     @property
     def data(self) -> memoryview:
+        """Raises UserError if they are not those that were written."""
         if self._data is None:
             raise UserError("it is damaged: a tensor's numbers are not in the file")
-        if self._check is not None:
-            self._check(self._data)
-            self._check = None
+        if self._crc is not None and zlib.crc32(self._data) != self._crc:
+            raise UserError("it is damaged: a checksum in it is wrong. Download or copy it again")
+        self._crc = None
         return self._data
 
 
 @dataclass(frozen=True, eq=False)
-class StoredTensor:
-    """A tensor in a file: shape and strides in elements, as torch counts them."""
+class StoredTensor(Sealed):
+    """A tensor in a file: shape and strides in elements, as torch counts them. own: its type, if not the storage's."""
 
     storage: Storage
     offset: int
     shape: tuple[int, ...]
     stride: tuple[int, ...]
-    dtype: torch.dtype
+    own: torch.dtype | None = None
 
     def __post_init__(self) -> None:
-        """Raises UserError if it reaches beyond its storage, or has more elements than that."""
+        """Raises UserError if it is none, reaches beyond its storage, or has more elements than that."""
+        if not isinstance(self.storage, Storage) or type(self.shape) is not tuple or type(self.stride) is not tuple:
+            raise UserError("it makes a tensor of what is no storage, size and stride")
+        if len(self.shape) != len(self.stride) or len(self.shape) > DIMENSIONS:
+            raise UserError("a tensor in it has other numbers of sizes and strides, or too many")
         numbers = (self.offset, *self.shape, *self.stride)
         if any(type(number) is not int or number < 0 for number in numbers):
             raise UserError("a tensor in it has a size, stride or offset that is no number of 0 or more")
-        if len(self.shape) != len(self.stride) or len(self.shape) > DIMENSIONS:
-            raise UserError("a tensor in it has other numbers of sizes and strides, or too many")
         reach = self.offset + self.span if self.elements else 0
-        size = self.dtype.itemsize  # another than the storage's only where that is untyped, of bytes
-        if max(reach, self.elements) * size > self.storage.count * self.storage.dtype.itemsize:
+        size = self.dtype.itemsize
+        stored = self.storage.count * self.storage.dtype.itemsize
+        if reach * size > stored:
             raise UserError("a tensor in it reaches beyond its storage")
+        if self.elements * size > stored:
+            raise UserError(
+                "a tensor in it was expanded to more numbers than are stored. Save it anew as a contiguous one"
+            )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.own or self.storage.dtype
 
     @property
     def elements(self) -> int:
@@ -128,6 +134,7 @@ def as_float32(value: Any) -> Tensor:
         if value.dtype not in NUMBERS:
             raise UserError(f"it holds a tensor of {value.dtype}, where real numbers belong")
         return value.load()
+    value = np.asarray(value) if isinstance(value, StoredArray) else value
     if isinstance(value, np.ndarray):
         if value.dtype.kind not in "fiu":
             raise UserError(f"it holds an array of {value.dtype}, where real numbers belong")
@@ -143,6 +150,7 @@ def elements_of(value: Any) -> int:
     """How many numbers `as_float32` may hold for it."""
     if isinstance(value, StoredTensor):
         return max(value.elements, value.span)
+    value = np.asarray(value) if isinstance(value, StoredArray) else value
     return int(value.size) if isinstance(value, np.ndarray) else 0
 
 

@@ -1,43 +1,31 @@
-"""What `torch.save` writes since version 1.6: a zip of a pickle and of one member a storage, none of them compressed."""
+"""What `torch.save` writes, read without torch: the zip, what it wrote before, and still writes inside plain pickles."""
 
 from __future__ import annotations
 
 import re
 import struct
-import zlib
-from dataclasses import dataclass
-from itertools import pairwise
+import zipfile
+from collections.abc import Callable
 from typing import Any
 
+import torch
+
 from ..errors import UserError
-from .pickle_machine import Budget
-from .plain_pickle import read_pickle
 from .stored import Storage
-from .torch_legacy import storage_of
+from .unpickle import Budget, View, read_pickle
 
-MEMBERS, LONGEST_NAME = 20_000, 1_000
-_END, _END64, _LOCATOR64 = struct.Struct("<4s4H2LH"), struct.Struct("<4sQ2H2L4Q"), struct.Struct("<4sLQL")
-_ENTRY, _LOCAL = struct.Struct("<4s6H3L5H2L"), struct.Struct("<4s5H3L2H")
-_COMMENT = 65_535  # the longest that may follow the end record
-
-
-@dataclass(frozen=True)
-class Member:
-    data: memoryview
-    crc: int
-
-    def check(self, data: memoryview | None = None) -> None:
-        """Raises UserError if the bytes are not those that were written."""
-        if zlib.crc32(self.data) != self.crc:
-            raise UserError("it is damaged: a checksum in it is wrong. Download or copy it again")
+# The pickle of 0x1950A86A20F9469CFC6C, in any protocol from 2 on; since 4, with a frame around it.
+MAGIC = re.compile(rb"\x80[\x02-\x05](?:\x95.{8})?\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19\.", re.DOTALL)
+PROTOCOL, LONGEST_KEY = 1001, 100
+LOCAL_HEADER = struct.Struct("<26x2H")  # of a member: lengths of what follows it
 
 
-def read_zip(data: memoryview, budget: Budget) -> Any:
-    """The object, its tensors as `StoredTensor`. Raises UserError saying why the file is refused or damaged."""
-    try:
-        members = read_members(data)
-    except (struct.error, UnicodeDecodeError):
-        raise UserError("it is a damaged or cut-off zip archive") from None
+def read_zip(data: memoryview) -> Any:
+    """The object in a zip of a pickle and of one member a storage, its tensors as `StoredTensor`.
+
+    Raises UserError saying why the file is refused, and what zipfile raises for what is damaged.
+    """
+    members = _members(data)
     roots = {name.partition("/")[0] for name in members}
     root = roots.pop() if len(roots) == 1 else ""
     if f"{root}/constants.pkl" in members or any(name.startswith(f"{root}/code/") for name in members):
@@ -47,98 +35,101 @@ def read_zip(data: memoryview, budget: Budget) -> Any:
     if f"{root}/data.pkl" not in members:
         raise UserError(f"it is a zip archive, but not one of torch's (members: {', '.join(list(members)[:5])[:200]})")
     order = members.get(f"{root}/byteorder")
-    if order is not None and bytes(order.data[:16]) != b"little":
+    if order is not None and bytes(_content(data, order)[:16]) != b"little":
         raise UserError("it was written on a machine with another byte order")
-    storages: dict[str, Storage] = {}
 
-    def persistent_load(saved_id: Any) -> Storage:
-        key, dtype, count = storage_of(saved_id)
-        if key not in storages:
-            member = members.get(f"{root}/data/{key}")
-            if member is None or len(member.data) < count * dtype.itemsize:
-                raise UserError("it is damaged: numbers of a tensor are missing")
-            storages[key] = Storage(dtype, count, member.data, member.check)
-        if storages[key].dtype != dtype or storages[key].count != count:
-            raise UserError("it is damaged: a storage is declared twice, differently")
-        return storages[key]
+    def storage(key: str, dtype: torch.dtype, count: int) -> Storage:
+        member = members.get(f"{root}/data/{key}")
+        if member is None or member.file_size < count * dtype.itemsize:
+            raise UserError("it is damaged: numbers of a tensor are missing")
+        return Storage(dtype, count, _content(data, member), member.CRC)
 
-    members[f"{root}/data.pkl"].check()
-    return read_pickle(members[f"{root}/data.pkl"].data, budget, persistent_load)[0]
+    member = members[f"{root}/data.pkl"]
+    pickled = Storage(torch.uint8, member.file_size, _content(data, member), member.CRC).data
+    return read_pickle(pickled, Budget(len(data)), load_storage=_Storages(storage))[0]
 
 
-def read_members(data: memoryview) -> dict[str, Member]:
-    """Of a zip whose members are stored as they are. Its directory is not trusted: each member lies within the file,
-    once, under its own name, and members do not overlap. Raises UserError, struct.error."""
-    count, size, start = _directory(data)
-    if count > MEMBERS or start + size > len(data):
-        raise UserError(f"it is damaged, or a zip archive of more than {MEMBERS} members")
-    members: dict[str, Member] = {}
-    ends: list[tuple[int, int]] = []
-    position = start
-    for _ in range(count):
-        head = _ENTRY.unpack_from(data, position)
-        name_size, extra_size, comment_size = head[10:13]
-        fields = position + _ENTRY.size
-        if name_size > LONGEST_NAME:
-            raise UserError(f"it is a zip archive with names of up to {name_size} bytes, as torch never writes")
-        name = str(data[fields : fields + name_size], "utf-8")
-        extra = data[fields + name_size : fields + name_size + extra_size]
-        packed, whole, offset = _sizes(head[8], head[9], head[16], extra)
-        if head[0] != b"PK\x01\x02":
-            raise UserError("it is a damaged zip archive")
-        _check_member(name, members, flags=head[3], method=head[4], packed=packed, whole=whole)
-        local = _LOCAL.unpack_from(data, offset)
-        begin = offset + _LOCAL.size + local[9] + local[10]
-        named = bytes(data[offset + _LOCAL.size : offset + _LOCAL.size + local[9]])
-        if local[0] != b"PK\x03\x04" or named != name.encode() or local[3] != 0 or begin + whole > start:
-            raise UserError(f"it is a damaged zip archive: its directory and its members differ ({name[:100]})")
-        members[name] = Member(data[begin : begin + whole], head[7])
-        ends.append((offset, begin + whole))
-        position = fields + name_size + extra_size + comment_size
-    ends.sort()
-    if any(after[0] < before[1] for before, after in pairwise(ends)):
-        raise UserError("it is a zip archive whose members overlap, as those of zip bombs do")
+def _members(data: memoryview) -> dict[str, zipfile.ZipInfo]:
+    """By name, each stored as it is, and together no larger than the file."""
+    with zipfile.ZipFile(View(data)) as archive:
+        found = archive.infolist()
+    members = {member.filename: member for member in found}
+    if len(members) != len(found):
+        raise UserError("it is a zip archive that holds a member twice")
+    if any(member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1 for member in found):
+        raise UserError("it is a zip archive with compressed or encrypted members, which torch never writes")
+    if sum(member.file_size for member in found) > len(data):
+        raise UserError("it is a zip archive whose members are together larger than it, as those of zip bombs are")
     return members
 
 
-def _directory(data: memoryview) -> tuple[int, int, int]:
-    """Number of entries, bytes and place of the directory."""
-    tail = bytes(data[-(_COMMENT + _END.size) :])
-    found = tail.rfind(b"PK\x05\x06")
-    if found < 0:
-        raise UserError("it is a damaged or cut-off zip archive: its directory, at the end, is missing")
-    place = len(data) - len(tail) + found
-    _, _, _, _, count, size, start, _ = _END.unpack_from(data, place)
-    if place >= _LOCATOR64.size and bytes(data[place - _LOCATOR64.size : place][:4]) == b"PK\x06\x07":
-        place64 = _LOCATOR64.unpack_from(data, place - _LOCATOR64.size)[2]
-        head = _END64.unpack_from(data, min(place64, len(data)))
-        if head[0] != b"PK\x06\x06":
-            raise UserError("it is a damaged zip archive")
-        count, size, start = head[7], head[8], head[9]
-    return count, size, start
+def _content(data: memoryview, member: zipfile.ZipInfo) -> memoryview:
+    """A member's bytes, where they lie."""
+    start = member.header_offset + LOCAL_HEADER.size + sum(LOCAL_HEADER.unpack_from(data, member.header_offset))
+    return data[start : start + member.file_size]
 
 
-def _sizes(packed: int, whole: int, offset: int, extra: memoryview) -> tuple[int, int, int]:
-    """Sizes and offset, those that are too large for the entry taken from its 64-bit field."""
-    unknown, position = 0xFFFFFFFF, 0
-    while position + 4 <= len(extra):
-        kind, size = struct.unpack_from("<2H", extra, position)
-        if kind == 1:
-            numbers = iter(struct.unpack_from(f"<{size // 8}Q", extra, position + 4))
-            whole = next(numbers, unknown) if whole == unknown else whole
-            packed = next(numbers, unknown) if packed == unknown else packed
-            offset = next(numbers, unknown) if offset == unknown else offset
-        position += 4 + size
-    return packed, whole, offset
+def read_legacy(data: memoryview, budget: Budget) -> Any:
+    """The object in what torch wrote before 1.6: pickles, then numbers. Its tensors are `StoredTensor`s.
+
+    Raises UserError saying why the file is refused or damaged.
+    """
+    magic = MAGIC.match(bytes(data[:64]))
+    if magic is None:
+        raise UserError("it holds something else than torch's own format of storages")
+    storages, position, values = _Storages(lambda key, dtype, count: Storage(dtype, count), view=True), magic.end(), []
+    for load in (None, None, storages, None):  # protocol, machine, the object, names of the storages
+        value, position = read_pickle(data, budget, position, load)
+        values.append(value)
+    protocol, system, found, keys = values
+    if protocol != PROTOCOL or not isinstance(system, dict) or system.get("little_endian") is not True:
+        raise UserError("it is damaged, or was written on a machine with another byte order")
+    if type(keys) is not list or not all(_is_key(key) for key in keys) or sorted(keys) != sorted(storages.found):
+        raise UserError("it is damaged: its storages are not those that its tensors use")
+    for key in keys:
+        storage = storages.found[key]
+        count = int.from_bytes(data[position : position + 8], "little")
+        start, position = position + 8, position + 8 + count * storage.dtype.itemsize
+        if count != storage.count or position > len(data):
+            raise UserError("it is damaged or cut off: numbers of its tensors are missing")
+        storage.fill(data[start:position])
+    return found
 
 
-def _check_member(name: str, members: dict[str, Member], flags: int, method: int, packed: int, whole: int) -> None:
-    parts = name.split("/")
-    if not re.fullmatch(r"(?![A-Za-z]:)[^\\\0]+", name) or ".." in parts or "" in parts[:-1]:
-        raise UserError(f"it is a zip archive with a path that leaves it ({name[:100]!r})")
-    if name in members:
-        raise UserError(f"it is a zip archive that holds {name[:100]} twice")
-    if method != 0 or packed != whole:
-        raise UserError(f"it is a zip archive with compressed members ({name[:100]}), which torch never writes")
-    if flags & 1:
-        raise UserError("it is an encrypted zip archive")
+def read_plain(data: memoryview) -> Any:
+    """The object in a plain pickle, in which each tensor's storage is a legacy file, which torch would load unchecked."""
+    budget = Budget(len(data))
+
+    def load_nested(nested: Any) -> Storage:
+        found = read_legacy(memoryview(nested), budget)
+        if not isinstance(found, Storage):
+            raise UserError("it nests a file in a file that is no tensor's storage")
+        return found
+
+    return read_pickle(data, budget, load_nested=load_nested)[0]
+
+
+def _is_key(key: Any) -> bool:
+    return type(key) is str and len(key) <= LONGEST_KEY
+
+
+class _Storages:
+    """What persistent ids of torch's stand for: ("storage", type, key, device, count), and in legacy files a view."""
+
+    def __init__(self, make: Callable[[str, torch.dtype, int], Storage], view: bool = False) -> None:
+        self.make, self.view = make, view
+        self.found: dict[str, Storage] = {}
+
+    def __call__(self, saved_id: Any) -> Storage:
+        if type(saved_id) is not tuple or len(saved_id) != 5 + self.view or saved_id[0] != "storage":
+            raise UserError("it refers to something outside the pickle that is no storage")
+        _, dtype, key, _, count = saved_id[:5]
+        if not isinstance(dtype, torch.dtype) or not _is_key(key) or type(count) is not int or count < 0:
+            raise UserError("it refers to a damaged storage")
+        if self.view and saved_id[5] is not None:
+            raise UserError("it holds views of storages, as torch before 0.4 wrote them")
+        if key not in self.found:
+            self.found[key] = self.make(key, dtype, count)
+        if (self.found[key].dtype, self.found[key].count) != (dtype, count):
+            raise UserError("it is damaged: a storage is declared twice, differently")
+        return self.found[key]

@@ -75,6 +75,7 @@ from tests.checkpoints.hostile_parts import (
     twice,
     wrong_checksum,
 )
+from tests.checkpoints.hostile_repeats import changes, repeats, saved_weird, weird_tensors
 
 SECONDS = 20  # until a file is given up
 Make = Callable[[], bytes]
@@ -178,7 +179,7 @@ def _bombs() -> dict[str, Make]:
         "list-of-itself": lambda: whole(b"]" + b"2(" + b"N" * 3_000_000 + b"e"),
         "wide-text": lambda: whole(text("\U0001f600" + "a" * 20_000_000)),
         "all-that-is-allowed": lambda: whole(
-            b"](" + text("\U0001f600" + "a" * 3_900_000) + b"\x8f" * 100_000 + b"]" * 40_000 + b"e"
+            b"](" + text("\U0001f600" + "a" * 1_900_000) * 2 + b"\x8f" * 100_000 + b"]" * 40_000 + b"e"
         ),
         "colliding-integers": colliding_integers,
         "pairs-copied": pairs_copied,
@@ -223,7 +224,7 @@ def _files() -> dict[str, Make]:
     """Archives and files that are not what they seem."""
     return {
         "zip-os.system": lambda: archive(call("os.system", TOUCH)),
-        "zip-bomb": lambda: archive(storage(count=25_000_000), {"0": bytes(10**8)}, method=zipfile.ZIP_DEFLATED),
+        "zip-bomb": lambda: archive(storage(count=250_000), {"0": bytes(10**6)}, method=zipfile.ZIP_DEFLATED),
         "zip-leaves-folder": lambda: archive(b"N", members={"../../canary": b"x"}),
         "zip-absolute": lambda: archive(b"N", members={"/anywhere/canary": b"x"}),
         "zip-drive": lambda: archive(b"N", members={"C:\\canary": b"x"}),
@@ -280,7 +281,14 @@ def _files() -> dict[str, Make]:
 
 def hostile_files() -> dict[str, Make]:
     """All by name."""
-    return {**{key: lambda code=code: whole(code) for key, code in _calls().items()}, **_bombs(), **_files()}  # type: ignore[misc]
+    return {
+        **{key: lambda code=code: whole(code) for key, code in _calls().items()},  # type: ignore[misc]
+        **_bombs(),
+        **_files(),
+        **repeats(),
+        **{key: lambda data=data: data for key, data in changes().items()},  # type: ignore[misc]
+        **{f"tensor-{key}": lambda key=key: saved_weird(key) for key in weird_tensors()},  # type: ignore[misc]
+    }
 
 
 # ---------------------------------------------------------------- measuring

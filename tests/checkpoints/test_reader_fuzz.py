@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gan_inversion.checkpoints.checkpoint import Checkpoint
 from gan_inversion.checkpoints.foreign import read_checkpoint, save_checkpoint
+from gan_inversion.checkpoints.unpickle import read_pickle
 from gan_inversion.errors import UserError
 from tests.checkpoints import byte_code, writers
 
@@ -107,3 +108,24 @@ WORDS = [
 def test_random_byte_code(check: Callable[[bytes], None], words: list[bytes], wrapped: bool) -> None:
     code = b"".join(words)
     check(byte_code.archive(code, {"0": bytes(16)}) if wrapped else byte_code.whole(code))
+
+
+@BOUNDED
+@given(words=st.lists(st.sampled_from(WORDS), max_size=40))
+def test_keys_are_short_text_and_numbers(words: list[bytes]) -> None:
+    """Whatever the byte code does with its stack and its memo."""
+    try:
+        waiting = [read_pickle(memoryview(byte_code.whole(b"".join(words))))[0]]
+    except UserError:
+        return
+    seen: set[int] = set()
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, dict | set | frozenset):
+            assert {type(key) for key in value} <= {str, int, bool, type(None)}
+            waiting += value.values() if isinstance(value, dict) else []
+        elif type(value) in (list, tuple):
+            waiting += value

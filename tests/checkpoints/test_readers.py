@@ -11,8 +11,10 @@ import pytest
 
 from gan_inversion.assets.convert import lpips_backbone
 from gan_inversion.assets.openvino_ir import read_constants
-from gan_inversion.checkpoints.numpy_pickle import read_arrays
+from gan_inversion.checkpoints import stand_ins
+from gan_inversion.checkpoints.unpickle import read_arrays
 from gan_inversion.errors import UserError
+from tests.checkpoints.byte_code import name, text, whole
 
 XML = b"""<net><layers>
 <layer id="0" name="a" type="Const"><data element_type="f32" shape="2,2" offset="4" size="16"/></layer>
@@ -72,6 +74,18 @@ def test_a_hostile_pickle_runs_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"asks for posix.system"):
         read_arrays(pickle.dumps({"a": Evil(canary)}))
     assert not canary.exists()
+
+
+@pytest.mark.parametrize("state", [b"}" + text("make") + b"Ns", b"N}" + text("__defaults__") + b")s\x86", b"N"])
+@pytest.mark.parametrize(
+    "full", [*stand_ins._NAMES, "torch.FloatStorage", "torch.float32", "torch.nn.modules.linear.Linear"]
+)
+def test_what_stands_in_for_names_cannot_be_changed(full: str, state: bytes) -> None:
+    """BUILD sets attributes of objects, and would of these, for all files that are read after this one."""
+    before = repr(stand_ins.find(*full.rsplit(".", 1)))
+    with pytest.raises(UserError):
+        read_arrays(whole(name(full) + state + b"b"))
+    assert repr(stand_ins.find(*full.rsplit(".", 1))) == before
 
 
 @pytest.mark.parametrize("data", [b"", b"\x80", b"garbage", pickle.dumps([1, 2])])
