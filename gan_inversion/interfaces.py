@@ -78,6 +78,12 @@ class WStatistics:
     p_whiten: Tensor  # [D, D]
 
     @cached_property
+    def p_colour(self) -> Tensor:
+        """[D, D]: the inverse of p_whiten, which takes whitened coordinates back to P."""
+        inverse: Tensor = self.p_whiten.double().inverse().float()
+        return inverse
+
+    @cached_property
     def sha256(self) -> str:
         """Of the numbers: they enter starts and priors, so they are part of a result's identity."""
         tensors = (self.mean, self.w_axes, self.w_std, self.p_mean, self.p_whiten)
@@ -193,15 +199,22 @@ class GeneratorSource(Protocol):
 class LatentSpace(Protocol):
     """What the optimiser moves, and how it becomes ws."""
 
+    name: ClassVar[str]
+
     def encode(self, ws: Tensor, generator: Generator) -> Tensor:
         """ws [N, L, D] -> parameters [N, ...] of this space, as near as the space can come."""
 
     def decode(self, parameters: Tensor, generator: Generator) -> Tensor:
         """parameters [N, ...] -> ws [N, L, D]; differentiable."""
 
+    def project(self, parameters: Tensor) -> None:
+        """Bring parameters that left the space back into it, in place; after every update."""
+
 
 class Start(Protocol):
     """Where the optimiser begins."""
+
+    name: ClassVar[str]
 
     @property
     def optimises(self) -> tuple[str, ...]:
@@ -224,6 +237,8 @@ BoundLoss = Callable[[Trial], "Tensor"]
 class Loss(Protocol):
     """A distance, one number a face, so that a batch equals its faces one by one."""
 
+    name: ClassVar[str]
+
     @property
     def weight(self) -> float:
         """Its factor in the sum."""
@@ -245,6 +260,8 @@ class Blend(Protocol):
 
 class Aligner(Protocol):
     """A photograph -> the crop the generator was trained on."""
+
+    name: ClassVar[str]
 
     def __call__(self, photo: Any, name: str, face: int | None = None, preview: Any = None) -> AlignedFace:
         """`face` counts from the left, None takes the largest; `preview`: where to draw the choice, if there is one.

@@ -32,6 +32,12 @@ class DlibResNet(nn.Module):
         """[N, 3, R, R] in [-1, 1], aligned as FFHQ -> [N, 128]."""
         return self(chip(image, 150))
 
+    def look(self, chips: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """[N, 3, 150, 150] RGB 0..255 -> embedding [N, 128]; what each halving block saw [N, C, H, W], of length 1 in C."""
+        seen: list[Tensor] = []
+        embedding = self(chips, seen)
+        return embedding, [x * torch.rsqrt(x.square().sum(1, keepdim=True) + 1e-6) for x in seen]
+
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
         """[N, 128] twice -> [N], Euclidean: 0 for the same picture, below 0.6 mostly the same person."""
         return (a - b).square().sum(1).add(1e-12).sqrt()
@@ -40,8 +46,8 @@ class DlibResNet(nn.Module):
         weight, bias = self.get_buffer(f"{index}_weight"), self.get_buffer(f"{index}_bias")
         return F.conv2d(x, weight, bias, stride, padding=0 if stride > 1 else 1)  # dlib pads only without stride
 
-    def forward(self, chips: Tensor) -> Tensor:
-        """[N, 3, 150, 150] RGB 0..255 -> [N, 128]."""
+    def forward(self, chips: Tensor, seen: list[Tensor] | None = None) -> Tensor:
+        """[N, 3, 150, 150] RGB 0..255 -> [N, 128]. `seen`: takes the activations of the blocks that halve the side."""
         x = (chips - self.get_buffer("mean")) / 256
         x = F.max_pool2d(F.relu(self._conv(x, 0, stride=2)), 3, 2)
         for i in range(1, self.count, 2):
@@ -49,6 +55,8 @@ class DlibResNet(nn.Module):
             y = self._conv(F.relu(self._conv(x, i, stride)), i + 1)
             shortcut = F.avg_pool2d(x, 2) if stride == 2 else x
             x = F.relu(_padded(y, shortcut) + _padded(shortcut, y))
+            if seen is not None and stride == 2:
+                seen.append(x)
         return F.linear(x.mean((2, 3)), self.get_buffer("fc_weight"))
 
 

@@ -14,10 +14,11 @@ from .. import __version__
 from ..image import area_resize, to_tensor
 from ..interfaces import AlignedFace, Generator, GeneratorSource, Inversion, LatentSpace, Loss, OnStep, Start
 from ..latents import describe, face_bytes, hash_of
+from ..losses.identity import Identity
 from ..losses.lpips import LPIPS
 from ..losses.pixel import Pixel
 from ..losses.prior import PNorm, RowDistance
-from ..spaces.w_plus import WPlus
+from ..spaces.p import P
 from .loop import Optimiser, invert
 from .starts import FromEncoder
 
@@ -110,5 +111,5 @@ _loaded: list[tuple[InverterSource, Inverter]] = []
 
 def default_inverter(generator: Generator, **optimiser: Any) -> Inverter:
     """The default recipe of `scripts/family.py`, for notebooks; keywords go to `Optimiser`."""
-    losses: dict[str, Loss] = {"lpips": LPIPS(), "pixel": Pixel(), "row_distance": RowDistance(), "p_norm": PNorm()}
-    return Inverter(generator, WPlus(), FromEncoder(), losses, Optimiser(**optimiser))
+    losses: list[Loss] = [LPIPS(), Pixel(), Identity(), RowDistance(), PNorm()]
+    return Inverter(generator, P(), FromEncoder(), {one.name: one for one in losses}, Optimiser(**optimiser))

@@ -34,8 +34,11 @@ class Optimiser:
         128,
         256,
     )  # resolutions of the early steps, coarse to fine; the others see the true picture
-    previews_until: tuple[float, ...] = (0.55, 1.0)  # share of the steps at which each of them ends
-    learning_rate: float = 0.085
+    previews_until: tuple[float, ...] = (0.45, 1.0)  # share of the steps at which each of them ends
+    correct_every: int = (
+        8  # steps of the last kind of preview after which it is compared with the true picture; 0: never
+    )
+    learning_rate: float = 0.12
     betas: tuple[float, float] = (0.5, 0.9)
     warmup: int = 1  # steps over which the rate rises linearly
     hold: float = 0.8  # share of the steps after which the rate falls to 0 along a cosine
@@ -50,8 +53,10 @@ class Optimiser:
     def __post_init__(self) -> None:
         if self.keep not in ("best", "last"):
             raise UserError(f"inversion.keep={self.keep}: choose best or last")
-        if min(self.steps, self.warmup, self.patience) < 0 or self.learning_rate <= 0:
-            raise UserError("inversion: steps, warmup and patience must not be negative, learning_rate must be above 0")
+        if min(self.steps, self.warmup, self.patience, self.correct_every) < 0 or self.learning_rate <= 0:
+            raise UserError(
+                "inversion: steps, warmup, patience, correct_every must not be negative; learning_rate must be above 0"
+            )
         if not all(0 <= beta < 1 for beta in self.betas):
             raise UserError(f"inversion.betas={list(self.betas)}: from 0 to below 1")
         if len(self.previews) != len(self.previews_until) or list(self.previews_until) != sorted(self.previews_until):
@@ -71,6 +76,8 @@ class Optimiser:
             del fields["min_improvement"]
         if not self.latent_noise:
             del fields["latent_noise_until"]
+        if not self.previews:
+            del fields["correct_every"]
         return fields
 
     def rate(self, step: int) -> float:
@@ -86,6 +93,14 @@ class Optimiser:
                 if step < round(until * self.steps):
                     return resolution
         return None
+
+    def corrects(self, step: int) -> bool:
+        """Whether at `step` the preview is compared with the true picture: at the first of the last kind, and so on."""
+        kind = self.resolution(step)
+        if not self.correct_every or kind is None or kind != self.previews[-1]:
+            return False
+        first = next(i for i in range(step + 1) if self.resolution(i) == kind)
+        return (step - first) % self.correct_every == 0
 
     def noise_scale(self, step: int) -> float:
         """Falls quadratically to 0 at `latent_noise_until` (the ramp of the StyleGAN2 projector)."""
@@ -124,6 +139,7 @@ class _Face:
     adam: torch.optim.Adam
     losses: dict[int | None, list[tuple[str, float, BoundLoss]]]  # by resolution of the step; None: the true picture
     random: torch.Generator
+    correction: Tensor | None = None  # [1, 3, r, r]: what the last kind of preview lacked of the true picture
     best: Inversion | None = None
     best_total: float = math.inf
     reference: float = math.inf  # total loss that patience is counted from
@@ -186,6 +202,10 @@ def invert(
                     drawn = [tuple(one() for one in face.noise) for face in chunk]
                     maps = [torch.cat(layer) for layer in zip(*drawn, strict=True)] or None
                     images = generator.synthesis(ws, maps, resolution)
+                    if optimiser.corrects(step):
+                        _correct(chunk, generator, ws, maps, images)
+                    if resolution is not None and resolution == optimiser.previews[-1] and optimiser.correct_every:
+                        images = images + torch.cat([_known(face.correction) for face in chunk])
                     trials = [Trial(*parts) for parts in zip(images.split(1), ws.split(1), drawn, strict=True)]
                     totals = [_score(face, trial, resolution) for face, trial in zip(chunk, trials, strict=True)]
                     if update:
@@ -203,6 +223,8 @@ def invert(
                 elif update:
                     face.adam.param_groups[0]["lr"] = optimiser.rate(step)
                     face.adam.step()
+                    with torch.no_grad():
+                        space.project(face.parameters)
                     for one in face.noise:
                         one.renormalise()
                     face.adam.zero_grad(set_to_none=True)
@@ -216,6 +238,25 @@ def invert(
         log.warning("interrupted: keeping the best of %s so far", ", ".join(face.name for face in active))
         results.update({face.index: _finish(face, "interrupted") for face in active})
     return [results[i] for i in range(len(faces))]
+
+
+@torch.no_grad()
+def _correct(
+    faces: Sequence[_Face], generator: Generator, ws: Tensor, maps: list[Tensor] | None, previews: Tensor
+) -> None:
+    """Note what the previews [N, 3, r, r] of these ws lack of the true pictures (defect correction, Stetter 1978).
+
+    A preview is a cheap model of the generator with an error of its own, which hardly changes from step to step. A search
+    that sees preview plus error ends where the true picture, not the preview, is like the face.
+    """
+    true = area_resize(generator.synthesis(ws, maps), previews.shape[-1])
+    for face, lacks in zip(faces, (true - previews).split(1), strict=True):
+        face.correction = lacks
+
+
+def _known(correction: Tensor | None) -> Tensor:
+    assert correction is not None  # the first step of this kind made it
+    return correction
 
 
 def _latents(face: _Face, step: int, space: LatentSpace, generator: Generator, optimiser: Optimiser) -> Tensor:

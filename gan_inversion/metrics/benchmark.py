@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -26,6 +26,8 @@ from .reconstruction import evaluate, report
 @dataclass
 class _Timed:
     """A start that says how long it took."""
+
+    name: ClassVar[str] = "timed"
 
     start: Start
     seconds: float = 0.0

@@ -21,3 +21,6 @@ class W:
 
     def decode(self, parameters: Tensor, generator: Generator) -> Tensor:
         return parameters[:, None].repeat(1, generator.num_ws, 1)
+
+    def project(self, parameters: Tensor) -> None:
+        """Nothing to do: every point is one of this space."""

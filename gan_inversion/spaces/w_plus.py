@@ -35,6 +35,9 @@ class WPlus:
         mean, axes, scale = self._axes(generator, parameters.device)
         return mean + (parameters * scale) @ axes.T
 
+    def project(self, parameters: Tensor) -> None:
+        """Nothing to do: every point is one of this space."""
+
     def _axes(self, generator: Generator, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         s = generator.statistics()
         std = s.w_std.clamp_min(1e-4)  # the smallest axes have no variance at all: dividing by it would blow up

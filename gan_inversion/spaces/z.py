@@ -25,3 +25,6 @@ class Z:
 
     def decode(self, parameters: Tensor, generator: Generator) -> Tensor:
         return generator.mapping(parameters)[:, None].repeat(1, generator.num_ws, 1)
+
+    def project(self, parameters: Tensor) -> None:
+        """Nothing to do: every point is one of this space."""
