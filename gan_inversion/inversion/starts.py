@@ -13,6 +13,7 @@ from ..estimators.lpips_network import lpips_network
 from ..image import area_resize
 from ..interfaces import Generator
 from ..latents import NAMES_A_FILE, describe, hash_of_ws, load_latents
+from ..spaces.p_space import draw_back
 from .encoder import encode, encoder_sha256, load_encoder
 
 
@@ -79,11 +80,20 @@ class BestOf:
 
 @dataclass(frozen=True)
 class FromEncoder:
-    """One pass of the encoder that was trained for this generator. `path`: a catalogue entry or a .safetensors file."""
+    """One pass of the encoder that was trained for this generator. `path`: a catalogue entry or a .safetensors file.
+
+    reach: deviations along each axis of whitened P within which its result is brought, None: as it comes. It leaves the
+    population for photographs, and a coordinate that begins at a wall of `spaces.p` tends to stay there.
+    """
 
     name: ClassVar[str] = "encoder"
 
     path: str = field(default="encoder_mobile_stylegan_ffhq", metadata=NAMES_A_FILE)
+    reach: float | None = 1.5
+
+    def __post_init__(self) -> None:
+        if self.reach is not None and self.reach <= 0:
+            raise UserError(f"start.reach={self.reach:g}: must be above 0, or null.")
 
     draws = False  # whether the seed matters
 
@@ -96,7 +106,8 @@ class FromEncoder:
         return {**describe(self), "path": f"sha256:{encoder_sha256(self.path)}"}
 
     def __call__(self, generator: Generator, target: Tensor, name: str, seed: int) -> Tensor:
-        return encode(target, load_encoder(self.path, generator))
+        ws = encode(target, load_encoder(self.path, generator))
+        return ws if self.reach is None else draw_back(ws.cpu(), generator.statistics(), self.reach).to(ws.device)
 
 
 @dataclass(frozen=True)
