@@ -23,7 +23,6 @@ from ..latents import NAMES_A_FILE
 from ..spaces.p_space import draw_back, from_p, to_p
 from .recipes import FINE, MIDDLE, Recipe, weight_of
 
-GATHERED = 0.6  # what is left of the rows' distances from their mean, which fit a photograph more than a person
 MUTATION = 0.6  # share of a population sample in the coarse and middle rows of a child, at diversity 1
 
 
@@ -66,8 +65,6 @@ class Sibling(Recipe):
         if not self.diversity:
             return self.base(father, mother, generator)
         ws = super().__call__(father, mother, generator)
-        together = ws.mean(0)
-        ws = together + GATHERED * (ws - together)
         own, passed_on = shares_of(self.diversity)
         statistics = generator.statistics()
         mean = statistics.p_mean
@@ -166,12 +163,12 @@ class Inheritance:
 
     def __call__(self, recipe: Recipe, father: Tensor, mother: Tensor, generator: Generator) -> Latents:
         """father, mother [L, D] -> the child's latents."""
+        if isinstance(recipe, Sibling) and recipe.diversity:  # what lies outside is no face, and so no feature of one
+            father, mother = (draw_back(parent, generator.statistics()) for parent in (father, mother))
         ws = recipe(father, mother, generator)
         weights = self.weights(recipe, len(ws))
         if not weights or self.regions is None:
             return Latents(ws)
-        if isinstance(recipe, Sibling) and recipe.diversity:
-            father, mother = (draw_back(parent, generator.statistics()) for parent in (father, mother))
         return Latents(ws, style_offset(ws, father, mother, weights, self.regions, generator))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +10,12 @@ from typing import Any
 from ..editing.files import Directions
 from ..editing.steering import FixedSteps, Steered, Steering
 from ..interfaces import Generator, Inversion, Latents
+from ..losses.prior import p_norm
+from ..spaces.p_space import is_inside
 from .inheritance import Inherit, Inheritance, Sibling
 from .recipes import Recipe, check_parents
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,9 @@ class Conception:
     ) -> dict[str, Child]:
         """Name -> child, one by one, so that none depends on its siblings. Raises UserError for foreign latents."""
         check_parents(father, mother, generator)
+        if any(recipe.diversity for recipe in self.recipes.values()):
+            for role, parent in (("father", father), ("mother", mother)):
+                _warn_outside(role, parent, generator)
         children = {}
         for number in progress(list(self.recipes)):
             recipe = self.recipes[number]
@@ -86,6 +94,17 @@ class Conception:
                 child = Child(number, told, steered, several)
                 children[child.name] = child
         return children
+
+
+def _warn_outside(role: str, parent: Inversion, generator: Generator) -> None:
+    statistics = generator.statistics()
+    if not is_inside(parent.ws, statistics):
+        norm = p_norm(parent.ws[None], statistics).item()
+        log.warning(
+            "the %s's latents lie outside the generator's population (P-norm %.0f, samples have 1): children are made of "
+            "what of the person lies inside. Invert the photograph anew with space=p.",
+            role, norm,
+        )  # fmt: skip
 
 
 def prepare(

@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..assets.trained import read_safetensors
-from ..blending.inheritance import GATHERED, MUTATION
+from ..blending.inheritance import MUTATION
 from ..blending.offspring import Conception
 from ..editing.search import draw_w
 from ..editing.steering import LOOK, NUDGES, PULLS, WIDTHS, Steering
@@ -130,7 +130,7 @@ def _identity(couple: Couple, number: int, conception: Conception, generator: Ge
         ],
         "chosen": dict(conception.inheritance.chosen),
         "number": [number, seed],
-        "constants": [GATHERED, MUTATION, REACH, PULLS, WIDTHS, NUDGES, LOOK, versions()],
+        "constants": [MUTATION, REACH, PULLS, WIDTHS, NUDGES, LOOK, versions()],
     }
     return json.dumps(parts, sort_keys=True)
 

@@ -46,3 +46,8 @@ def draw_back(ws: Tensor, statistics: WStatistics, reach: float = REACH) -> Tens
     it, but are no plausible faces, and answer directions badly.
     """
     return unwhiten(whiten(ws, statistics).clamp(-reach, reach), statistics)
+
+
+def is_inside(ws: Tensor, statistics: WStatistics, reach: float = REACH) -> bool:
+    """Whether ws [..., D] are within `reach` along every axis, but for rounding: what `draw_back` leaves as it is."""
+    return bool((whiten(ws, statistics).abs() <= reach * 1.01).all())
