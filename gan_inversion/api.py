@@ -67,7 +67,7 @@ def invert(
         inverter = dataclasses.replace(inverter, start=start)
     if on_step:
         return inverter(faces, [seed] * len(faces), on_step)
-    with InversionBar(len(faces), inverter.optimiser.steps) as bar:
+    with InversionBar(len(faces), inverter.steps) as bar:
         return inverter(faces, [seed] * len(faces), bar)
 
 

@@ -97,6 +97,7 @@ class Latents:
     ws: Tensor  # [L, D]
     style_offset: Tensor | None = None  # [S], added to the styles of ws: what was inherited by region
     noise: tuple[Tensor, ...] = ()  # [H, W] each, in place of the generator's own; empty: its own
+    features: Tensor | None = None  # [S, S, C], added to the features of S pixels: what a photograph has beyond ws
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ class Inversion:
     stopped: str = "budget"  # budget | plateau | target | diverged | interrupted
     style_offset: Tensor | None = None  # [S]; only of stored children that inherited by region
     noise: tuple[Tensor, ...] = ()  # [H, W] each; only where noise maps were optimised too
+    features: Tensor | None = None  # [S, S, C]; only where it was refined
 
     @property
     def finished(self) -> bool:
@@ -120,7 +122,7 @@ class Inversion:
 
     @property
     def latents(self) -> Latents:
-        return Latents(self.ws, self.style_offset, self.noise)
+        return Latents(self.ws, self.style_offset, self.noise, self.features)
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,13 @@ class Generator(Protocol):
     def mapping(self, z: Tensor) -> Tensor:
         """z [N, z_dim] -> w [N, D]."""
 
+    @property
+    def feature_sides(self) -> tuple[int, ...]:
+        """Pixels of the features that can be added to; empty where the family cannot."""
+
+    def features(self, ws: Tensor, sides: Sequence[int]) -> list[Tensor]:
+        """Its features [N, S, S, C] of these sides, ascending."""
+
     def noise_maps(self) -> list[Tensor]:
         """Its own noise, [1, 1, H, W] a layer, in the order of `synthesis`; empty where the family has none."""
 
@@ -176,11 +185,13 @@ class Generator(Protocol):
         noise: Sequence[Tensor] | None = None,
         resolution: int | None = None,
         styles: Tensor | None = None,
+        features: Tensor | None = None,
     ) -> Tensor:
         """ws [N, L, D] -> image [N, 3, R, R], about -1..1. `noise`: one map a layer, default: the generator's own.
 
         `resolution`: a smaller picture of the same face, as cheaply as this family can draw it, maybe by approximation;
-        None draws the true one. `styles` [N, S]: used instead of those of ws.
+        None draws the true one. `styles` [N, S]: used instead of those of ws. `features` [N, S, S, C], S one of
+        `feature_sides`: added to its own of that size.
         """
 
     def statistics(self) -> WStatistics:
@@ -209,6 +220,23 @@ class LatentSpace(Protocol):
 
     def project(self, parameters: Tensor) -> None:
         """Bring parameters that left the space back into it, in place; after every update."""
+
+
+class Refinement(Protocol):
+    """What a photograph has beyond latents, found after them and kept apart: blends and directions do not see it."""
+
+    name: ClassVar[str]
+
+    @property
+    def steps(self) -> int:
+        """Updates it makes for each face."""
+
+    @property
+    def optimises(self) -> tuple[str, ...]:
+        """Metrics that are no longer held out."""
+
+    def __call__(self, generator: Generator, target: Tensor, found: Inversion, on_step: OnStep) -> Inversion:
+        """target [1, 3, R, R] -> the inversion, refined; each step is told as one of face 0."""
 
 
 class Start(Protocol):

@@ -55,7 +55,8 @@ def hash_of_ws(ws: Tensor) -> str:
 def hash_of_latents(latents: Latents) -> str:
     """Of all the numbers."""
     offset = "" if latents.style_offset is None else hash_of_ws(latents.style_offset)
-    return hash_of_ws(latents.ws) + offset + "".join(map(hash_of_ws, latents.noise))
+    features = "" if latents.features is None else hash_of_ws(latents.features)
+    return hash_of_ws(latents.ws) + offset + "".join(map(hash_of_ws, latents.noise)) + features
 
 
 def face_bytes(pixels: np.ndarray) -> bytes:
@@ -68,7 +69,7 @@ def to_json(value: Any) -> bytes:
     return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
 
 
-STYLES, NOISE = ".style_offset", ".noise."  # after a name: its other tensors, where it has them
+STYLES, NOISE, FEATURES = ".style_offset", ".noise.", ".features"  # after a name: its other tensors, where it has them
 
 
 def save_latents(path: Path, latents: Mapping[str, Latents], generator_sha256: str, interrupted: bool = False) -> None:
@@ -82,6 +83,8 @@ def save_latents(path: Path, latents: Mapping[str, Latents], generator_sha256: s
     for name, one in latents.items():
         if one.style_offset is not None:
             tensors[name + STYLES] = one.style_offset.detach().cpu().clone()
+        if one.features is not None:
+            tensors[name + FEATURES] = one.features.detach().cpu().clone()
         tensors |= noise_tensors(one.noise, name + NOISE)
     facts = json.dumps({"generator_sha256": generator_sha256, "interrupted": interrupted}, sort_keys=True)
     write_atomically(path, save(tensors, {"gan_inversion": facts}))
@@ -123,9 +126,10 @@ def load_all_latents(path: str | Path) -> dict[str, Inversion]:
             stopped=stopped,
             style_offset=tensors.get(name + STYLES),
             noise=noise_from(tensors, name + NOISE),
+            features=tensors.get(name + FEATURES),
         )
         for name, ws in tensors.items()
-        if not name.endswith(STYLES) and not _is_noise(name, tensors)
+        if not name.endswith((STYLES, FEATURES)) and not _is_noise(name, tensors)
     }
 
 
@@ -151,7 +155,9 @@ def draw(generator: Generator, latents: Latents, resolution: int | None = None) 
     """One face's picture, [1, 3, R, R], on the generator's device."""
     ws = latents.ws[None].to(generator.device)
     noise = [one[None, None].to(generator.device) for one in latents.noise] or None
-    if latents.style_offset is None:
-        return generator.synthesis(ws, noise, resolution)
-    styles = generator.styles(ws) + latents.style_offset[None].to(generator.device)
-    return generator.synthesis(ws, noise, resolution, styles)
+    styles = features = None
+    if latents.style_offset is not None:
+        styles = generator.styles(ws) + latents.style_offset[None].to(generator.device)
+    if latents.features is not None:
+        features = latents.features[None].to(generator.device, torch.float32)
+    return generator.synthesis(ws, noise, resolution, styles, features)

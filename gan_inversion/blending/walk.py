@@ -52,7 +52,11 @@ class Stop:
         latents = self.inversion.latents
         return {
             "name": self.name,
-            "sha256": [hash_of_ws(t) for t in (latents.ws, latents.style_offset, *latents.noise) if t is not None],
+            "sha256": [
+                hash_of_ws(t)
+                for t in (latents.ws, latents.style_offset, latents.features, *latents.noise)
+                if t is not None
+            ],
         }
 
 
@@ -96,15 +100,21 @@ class Walk:
         return len(self.stops) - 1
 
     def at(self, position: float) -> Latents:
-        """The latents at `position`, 0 to `legs`. Style offsets go linearly; a stop that has none has zeros."""
+        """The latents at `position`, 0 to `legs`. Style offsets and refinements go linearly; a stop without has zeros."""
         leg = min(int(position), self.legs - 1)
         a, b, t = self.stops[leg], self.stops[leg + 1], position - leg
         ws = MIXES[self.path](a.ws, b.ws, torch.full((len(a.ws),), t), self.centre)
-        given = [one.style_offset for one in (a, b) if one.style_offset is not None]
-        if not given:
-            return Latents(ws)
-        ours, theirs = (torch.zeros_like(given[0]) if one.style_offset is None else one.style_offset for one in (a, b))
-        return Latents(ws, torch.lerp(ours, theirs, t))
+        offset = _between(a.style_offset, b.style_offset, t)
+        return Latents(ws, offset, features=_between(a.features, b.features, t))
+
+
+def _between(a: Tensor | None, b: Tensor | None, share: float) -> Tensor | None:
+    """The straight line between two, of which one may be missing: zeros."""
+    one = a if a is not None else b
+    if one is None:
+        return None
+    ours, theirs = (torch.zeros_like(one) if end is None else end for end in (a, b))
+    return torch.lerp(ours.float(), theirs.float(), share)
 
 
 def frame_positions(knots: np.ndarray, lengths: np.ndarray, frames: int, easing: str) -> np.ndarray:

@@ -15,7 +15,7 @@ from ..blending.recipes import Recipe
 from ..editing.steering import FixedSteps, Steering
 from ..execution.work import Runner
 from ..faces.centre import CentreCrop
-from ..interfaces import Aligner, Generator, GeneratorSource, LatentSpace, Loss, Start
+from ..interfaces import Aligner, Generator, GeneratorSource, LatentSpace, Loss, Refinement, Start
 from ..inversion.inverter import InverterSource
 from ..inversion.loop import Optimiser
 from ..metrics.reconstruction import check_names
@@ -69,11 +69,14 @@ class Inverting(Common):
     inversion: Optimiser
     runner: Runner
     store: Store
+    refine: Refinement | None = None
     metrics: tuple[str, ...]
     trace: int = at_least(0, 0)
 
     def inverter(self) -> InverterSource:
-        return InverterSource(self.generator, self.device, self.space, self.start, self.losses, self.inversion)
+        return InverterSource(
+            self.generator, self.device, self.space, self.start, self.losses, self.inversion, self.refine
+        )
 
     def task(self) -> Task:
         """What runners hand to their workers. Raises UserError for unknown metrics."""

@@ -89,7 +89,7 @@ class EvaluateChildren(Inverting, Conceiving):
         by_path = {face.name: face for face in faces}
         parents = [str(p) for kin in families for p in (kin.father, kin.mother) if str(p) in by_path]
         task, todo = self.task(), [by_path[name] for name in dict.fromkeys(parents)]
-        with InversionBar(len(todo), self.inversion.steps) as bar:
+        with InversionBar(len(todo), task.make_inverter().steps) as bar:
             done, failed = invert_faces(todo, [self.seed] * len(todo), task, self.runner, self.store, bar)
         if len(done) + len(failed) < len(todo) or any(not item.inversion.finished for item in done):
             raise KeyboardInterrupt  # what is finished is in the store

@@ -31,7 +31,7 @@ class Family(Inverting, Conceiving):
         with clock("align"):
             numbers = {"father": self.father_face, "mother": self.mother_face}
             faces = family.align(photos, fitting(self.aligner, generator), numbers, folder)
-        with clock("invert"), InversionBar(len(faces), inverter.optimiser.steps) as bar:
+        with clock("invert"), InversionBar(len(faces), inverter.steps) as bar:
             inverted, failed = invert_faces(faces, [self.seed] * 2, task, self.runner, self.store, bar)
         father, mother = family.both(inverted, failed)
         with clock("blend"):

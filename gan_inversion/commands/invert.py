@@ -29,7 +29,7 @@ class Invert(Inverting):
         with clock("align"):
             aligner = fitting(self.aligner, inverter.generator)
             faces, unaligned = album.align_all(photos, aligner, self.face, folder)
-        with clock("invert"), InversionBar(len(faces), inverter.optimiser.steps) as bar:
+        with clock("invert"), InversionBar(len(faces), inverter.steps) as bar:
             seeds = [self.seed] * len(faces)
             found, failed = invert_faces(faces, seeds, task, self.runner, self.store, bar)
         with clock("report"):

@@ -109,6 +109,15 @@ class StyleGAN(nn.Module):
         return w
 
     @property
+    def feature_sides(self) -> tuple[int, ...]:
+        """None: its networks hand out no features."""
+        return ()
+
+    def features(self, ws: Tensor, sides: Sequence[int]) -> list[Tensor]:
+        """Nothing, of no sides."""
+        return []
+
+    @property
     def style_rows(self) -> Tensor:
         """[S]: the row of ws that each number of `styles` comes from."""
         return torch.cat([torch.full((len(layer.bias),), row) for row, layer in self.network.affines()])
@@ -123,6 +132,7 @@ class StyleGAN(nn.Module):
         noise: Sequence[Tensor] | None = None,
         resolution: int | None = None,
         styles: Tensor | None = None,
+        features: Tensor | None = None,
     ) -> Tensor:
         """ws [N, L, D] -> image [N, 3, R, R], about -1..1. See `interfaces.Generator.synthesis`.
 
@@ -132,6 +142,8 @@ class StyleGAN(nn.Module):
             raise ValueError(f"ws must be [N, {self.num_ws}, {self.w_dim}], not {list(ws.shape)}")
         if noise is not None and len(noise) != len(self.network.noise_sides):
             raise ValueError(f"{len(self.network.noise_sides)} noise maps are needed, not {len(noise)}")
+        if features is not None:
+            raise ValueError(f"{self.name}: features cannot be added to, feature_sides is empty")
         affines = self.network.affines()
         if styles is None:
             parts = [layer(ws[:, row]) for row, layer in affines]

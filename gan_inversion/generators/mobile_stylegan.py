@@ -203,28 +203,45 @@ class MobileStyleGAN(nn.Module):
         noise: Sequence[Tensor] | None = None,
         resolution: int | None = None,
         styles: Tensor | None = None,
+        features: Tensor | None = None,
     ) -> Tensor:
         """ws [N, 16, 512] -> [N, 3, R, R], about -1..1. `noise`: 15 maps [1 or N, 1, H, W] that replace its own.
 
         R is `resolution`, by default 1024. Where there is a preview head for it, it draws from the features of R / 2
         pixels; else the whole picture is drawn and area-downsampled. `styles` [N, S] replace those of ws; a preview
-        head, which stands for layers that have other styles, goes on reading ws.
+        head, which stands for layers that have other styles, goes on reading ws. `features` [N, S, S, C] are added to
+        those of S pixels.
         """
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
             raise ValueError(f"ws must be [N, {self.num_ws}, {self.w_dim}], not {list(ws.shape)}")
         if resolution is not None and resolution in self.previews:
-            (x,) = self.features(ws, [resolution // 2], noise, styles)
+            (x,) = self.features(ws, [resolution // 2], noise, styles, features)
             head = self.previews[resolution]
             return head(x, ws[:, -sum(head.groups) :])
-        (x,) = self.features(ws, [self.resolution // 2], noise, styles)
+        (x,) = self.features(ws, [self.resolution // 2], noise, styles, features)
         last = self.to_img.style(ws[:, -1]) if styles is None else styles[:, -len(self.to_img.style.bias) :]
         image = self.to_img(x, last)
         return image if resolution is None else area_resize(image, min(resolution, self.resolution))
 
+    @property
+    def feature_sides(self) -> tuple[int, ...]:
+        """Those of its blocks."""
+        return tuple(8 * 2**i for i in range(len(self.blocks)))
+
     def features(
-        self, ws: Tensor, sides: Sequence[int], noise: Sequence[Tensor] | None = None, styles: Tensor | None = None
+        self,
+        ws: Tensor,
+        sides: Sequence[int],
+        noise: Sequence[Tensor] | None = None,
+        styles: Tensor | None = None,
+        added: Tensor | None = None,
     ) -> list[Tensor]:
-        """Features [N, S, S, C] of the blocks with `sides` pixels, ascending; what comes after the last is not computed."""
+        """Features [N, S, S, C] of the blocks with `sides` pixels, ascending; what comes after the last is not computed.
+
+        `added` [N, S, S, C] joins those of its size.
+        """
+        if added is not None and added.shape[1] not in self.feature_sides:
+            raise ValueError(f"features of {added.shape[1]} pixels: this generator has {self.feature_sides}")
         maps: Sequence[Tensor | None] = [None] * (self.num_ws - 1) if noise is None else noise
         if len(maps) != self.num_ws - 1:
             raise ValueError(f"{self.num_ws - 1} noise maps are needed, not {len(maps)}")
@@ -237,6 +254,8 @@ class MobileStyleGAN(nn.Module):
         x, found = self.conv1(self.constant.expand(len(ws), -1, -1, -1), style(0), maps[0]), []
         for i, block in enumerate(self.blocks):
             x = block(x, [style(3 * i + k) for k in (1, 2, 3)], maps[2 * i + 1 : 2 * i + 3])
+            if added is not None and x.shape[1] == added.shape[1]:
+                x = x + added
             if x.shape[1] in sides:
                 found.append(x)
             if x.shape[1] == sides[-1]:

@@ -9,10 +9,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .. import __version__
 from ..image import area_resize, to_tensor
-from ..interfaces import AlignedFace, Generator, GeneratorSource, Inversion, LatentSpace, Loss, OnStep, Start
+from ..interfaces import (
+    AlignedFace,
+    Generator,
+    GeneratorSource,
+    Inversion,
+    LatentSpace,
+    Loss,
+    OnStep,
+    Refinement,
+    Start,
+    Step,
+)
 from ..latents import describe, face_bytes, hash_of
 from ..losses.identity import Identity
 from ..losses.lpips import LPIPS
@@ -32,6 +44,12 @@ class Inverter:
     start: Start
     losses: Mapping[str, Loss]
     optimiser: Optimiser
+    refine: Refinement | None = None
+
+    @property
+    def steps(self) -> int:
+        """Updates for each face."""
+        return self.optimiser.steps + (self.refine.steps + 1 if self.refine else 0)
 
     def __call__(
         self, faces: Sequence[AlignedFace], seeds: Sequence[int], on_step: OnStep | None = None
@@ -40,9 +58,12 @@ class Inverter:
         device = self.generator.device
         targets = torch.cat([area_resize(to_tensor(f.pixels), self.generator.resolution) for f in faces]).to(device)
         names = [face.name for face in faces]
+        listen = self._counted(on_step) if on_step and self.refine else on_step
         found = invert(
-            self.generator, targets, self.space, self.start, self.losses, self.optimiser, seeds, names, on_step
+            self.generator, targets, self.space, self.start, self.losses, self.optimiser, seeds, names, listen
         )
+        if self.refine:
+            found = [self._refined(i, targets[i : i + 1], one, on_step) for i, one in enumerate(found)]
         return [
             dataclasses.replace(result, settings=self.settings(seed, name))
             for result, seed, name in zip(found, seeds, names, strict=True)
@@ -60,6 +81,7 @@ class Inverter:
             "start": self.start.identity(name),
             "losses": {key: describe(loss) for key, loss in self.losses.items()},
             "optimiser": describe(self.optimiser),
+            "refine": describe(self.refine) if self.refine else None,
             "statistics": self.generator.statistics().sha256,
             "seed": seed if self.draws else None,
             "device": self.generator.device.type,
@@ -70,6 +92,25 @@ class Inverter:
             "gan_inversion": __version__,
         }
 
+    def _counted(self, on_step: OnStep) -> OnStep:
+        """The steps of the search as the first of all."""
+        return lambda step: on_step(dataclasses.replace(step, steps=self.steps))
+
+    def _refined(self, index: int, target: Tensor, found: Inversion, on_step: OnStep | None) -> Inversion:
+        """Each face by itself. What is interrupted here keeps its latents, and is marked so."""
+        if self.refine is None or not found.finished:
+            return found
+        first = self.optimiser.steps + 1
+
+        def listen(step: Step) -> None:
+            if on_step:
+                on_step(dataclasses.replace(step, face=index, step=first + step.step, steps=self.steps))
+
+        try:
+            return self.refine(self.generator, target, found, listen)
+        except KeyboardInterrupt:
+            return dataclasses.replace(found, stopped="interrupted")
+
     @property
     def draws(self) -> bool:
         """Whether anything is drawn at random. If not, all seeds have one result, and one key."""
@@ -78,7 +119,8 @@ class Inverter:
     @property
     def pursued(self) -> set[str]:
         """Metrics that this recipe optimises or chooses by: reported as such, never as quality."""
-        return {*self.start.optimises, *(name for loss in self.losses.values() for name in loss.optimises)}
+        refined = self.refine.optimises if self.refine else ()
+        return {*self.start.optimises, *refined, *(name for loss in self.losses.values() for name in loss.optimises)}
 
     def key(self, face: AlignedFace, seed: int) -> str:
         """Identity of a result, before it exists: hash of the aligned pixels and the settings."""
@@ -95,13 +137,14 @@ class InverterSource:
     start: Start
     losses: Mapping[str, Loss]
     optimiser: Optimiser
+    refine: Refinement | None = None
 
     def load(self) -> Inverter:
         """The same object as long as the same is asked for; one is held at a time."""
         if not _loaded or _loaded[0][0] != self:
             _loaded.clear()  # before the next one needs its memory
             generator = self.generator.load(self.device)
-            inverter = Inverter(generator, self.space, self.start, self.losses, self.optimiser)
+            inverter = Inverter(generator, self.space, self.start, self.losses, self.optimiser, self.refine)
             _loaded.append((self, inverter))
         return _loaded[0][1]
 

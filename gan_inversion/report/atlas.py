@@ -108,7 +108,7 @@ def hashes(faces: Sequence[Point]) -> dict[str, list[str]]:
     return {
         face.name: [
             hash_of_ws(part)
-            for part in (face.inversion.ws, face.inversion.style_offset, *face.inversion.noise)
+            for part in (face.inversion.ws, face.inversion.style_offset, face.inversion.features, *face.inversion.noise)
             if part is not None
         ]
         for face in faces

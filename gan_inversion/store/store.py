@@ -77,7 +77,8 @@ class Store:
         try:
             data, fields = entry
             tensors, metrics = load(data), fields.pop("metrics")
-            inversion = Inversion(ws=tensors["ws"], noise=noise_from(tensors, "noise."), **fields)
+            noise, features = noise_from(tensors, "noise."), tensors.get("features")
+            inversion = Inversion(ws=tensors["ws"], noise=noise, features=features, **fields)
             return Record(inversion, metrics, self._seconds(key))
         except (ValueError, KeyError, TypeError, SafetensorError) as error:
             self._set_aside(INVERSIONS, key, error)
@@ -87,11 +88,15 @@ class Store:
         """Keep a finished inversion. An interrupted one is refused: it is not the result its key promises."""
         if self.path is None or not record.inversion.finished:
             return
-        fields = asdict(replace(record.inversion, ws=torch.empty(0), noise=()))
-        del fields["ws"], fields["noise"], fields["style_offset"]  # tensors, of which an inversion has no third kind
+        fields = asdict(replace(record.inversion, ws=torch.empty(0), noise=(), features=None))
+        for tensor in ("ws", "noise", "features", "style_offset"):  # the last is a child's alone
+            del fields[tensor]
         self.link(photo_sha256, INVERSIONS, key)
         self._folder.write(f"{name_of(INVERSIONS, key)}.timings.json", to_json({"seconds": record.seconds}))
-        data = save({"ws": record.inversion.ws.contiguous(), **noise_tensors(record.inversion.noise, "noise.")})
+        tensors = {"ws": record.inversion.ws.contiguous(), **noise_tensors(record.inversion.noise, "noise.")}
+        if record.inversion.features is not None:
+            tensors["features"] = record.inversion.features.contiguous()
+        data = save(tensors)
         self._write(INVERSIONS, key, data, {**fields, "metrics": dict(record.metrics)})
 
     def get_face(self, key: str, name: str, photo: Photo) -> AlignedFace | None:
