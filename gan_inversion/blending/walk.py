@@ -19,7 +19,7 @@ from ..errors import UserError
 from ..estimators.lpips_network import lpips_network
 from ..image import area_resize
 from ..interfaces import Generator, Inversion, Latents
-from ..latents import draw, hash_of_ws, latents_at, load_all_latents
+from ..latents import draw, hash_of_latents, latents_at, load_all_latents
 from .interpolation import MIXES
 
 MEASURED = 256  # pixels at which distances are measured
@@ -49,15 +49,7 @@ class Stop:
     @property
     def identity(self) -> dict[str, Any]:
         """For summaries: the name, and the numbers by their hash; no path."""
-        latents = self.inversion.latents
-        return {
-            "name": self.name,
-            "sha256": [
-                hash_of_ws(t)
-                for t in (latents.ws, latents.style_offset, latents.features, *latents.noise)
-                if t is not None
-            ],
-        }
+        return {"name": self.name, "sha256": hash_of_latents(self.inversion.latents)}
 
 
 def load_stops(entries: Sequence[str], generator: Generator) -> list[Stop]:

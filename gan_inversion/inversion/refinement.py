@@ -1,7 +1,7 @@
 """What a photograph has beyond latents, found after them: the idea of BDInvert and StyleFeatureEditor, by optimisation.
 
-Latents inside the population are the person, as the generator would draw it: hands, a microphone, a background, the very hair
-are not in them. They are added to the features of one layer, which the generator's own layers go on to draw. ws stay as they
+Latents inside the population are the person as the generator would draw it: hands, a microphone, a background, the very
+hair are not in them. They are added to the features of one layer, which the generator's own layers go on to draw. ws stay as they
 are, so whatever blends or steers them is not touched; an edit of ws moves the features below the delta, which stays.
 """
 
@@ -75,33 +75,26 @@ class Features:
         return {name: loss for name, loss in losses.items() if loss.weight}
 
     def __call__(self, generator: Generator, target: Tensor, found: Inversion, on_step: OnStep) -> Inversion:
-        """The best whole step, or the inversion as it was if none is better. Raises UserError if the generator cannot."""
+        """The inversion with what was found, or as it was if that is no better. Raises UserError if the generator cannot."""
         if self.side not in generator.feature_sides:
             sides = ", ".join(map(str, generator.feature_sides)) or "none that can be added to"
             raise UserError(f"refine.side={self.side}: the features of this generator are {sides}.")
         search = _Search(self, generator, target, found)
-        begin, best = search.score(None, None)
-        kept: Inversion = found
-        scores = begin
+        before = search.score(None)["total"]
         for step in range(self.steps):
-            whole = step >= self.previews
-            image, losses = search.update(step, whole)
+            image, losses = search.update(step, whole=step >= self.previews)
             if not math.isfinite(losses["total"]):
-                log.warning(
-                    "refinement: the loss is %s at step %d; what was found before is kept", losses["total"], step
-                )
-                break
+                log.warning("refinement: the loss is %s at step %d; left as it was", losses["total"], step)
+                return found
             on_step(Step(0, step, self.steps, losses, found.ws[None], image))
-            if whole and step + 1 > self.steps - max(self.whole // 4, 1):  # early ones are far from settled
-                delta = search.delta.detach().half()  # as it will be stored
-                scores, total = search.score(delta, None)
-                if total < best:
-                    best, kept = (
-                        total,
-                        replace(found, features=delta[0].cpu(), losses={**found.losses, **_named(scores)}),
-                    )
+        delta = search.delta.detach().half()  # as it will be stored
+        scores = search.score(delta)
         on_step(Step(0, self.steps, self.steps, scores, found.ws[None], search.last))
-        return kept
+        if not scores["total"] < before:
+            log.warning("refinement: nothing better was found; left as it was")
+            return found
+        refined = {f"refined_{name}": value for name, value in scores.items()}
+        return replace(found, features=delta[0].cpu(), losses={**found.losses, **refined})
 
     def rate(self, step: int) -> float:
         """Learning rate of update `step`."""
@@ -152,18 +145,17 @@ class _Search:
             assert self.correction is not None
             image = image + self.correction
         total, losses = self._sum(image, self.large if whole else self.small)
-        total.sum().backward()  # type: ignore[no-untyped-call]
+        total.sum().backward()
         self.adam.param_groups[0]["lr"] = self.refine.rate(step)
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
         return image.detach(), losses
 
     @torch.no_grad()
-    def score(self, delta: Tensor | None, resolution: int | None) -> tuple[dict[str, float], float]:
-        """Losses of the true picture with `delta`, and their sum."""
-        self.last = self.draw(None if delta is None else delta.float(), resolution)
-        total, losses = self._sum(self.last, self.large)
-        return losses, total.item()
+    def score(self, delta: Tensor | None) -> dict[str, float]:
+        """Losses of the true picture with `delta`."""
+        self.last = self.draw(None if delta is None else delta.float(), None)
+        return self._sum(self.last, self.large)[1]
 
     def _sum(
         self, image: Tensor, losses: dict[str, tuple[float, Callable[[Trial], Tensor]]]
@@ -172,7 +164,3 @@ class _Search:
         values = {name: (weight, loss(trial)) for name, (weight, loss) in losses.items()}
         total = torch.stack([weight * value for weight, value in values.values()]).sum(0)
         return total, {name: value.item() for name, (_, value) in values.items()} | {"total": total.item()}
-
-
-def _named(losses: dict[str, float]) -> dict[str, float]:
-    return {f"refined_{name}": value for name, value in losses.items()}

@@ -18,7 +18,7 @@ from ..errors import UserError
 from ..estimators.identity import DlibResNet
 from ..image import to_tensor, to_uint8
 from ..interfaces import Generator, Inversion, WStatistics
-from ..latents import draw, hash_of_ws, load_all_latents
+from ..latents import draw, hash_of_latents, load_all_latents
 from ..spaces.population import sample_w
 
 log = logging.getLogger(__name__)
@@ -103,16 +103,9 @@ def population(generator: Generator, count: int, seed: int) -> list[Point]:
     return [Point(f"sample {i}", Inversion(one, generator.sha256)) for i, one in enumerate(ws)]
 
 
-def hashes(faces: Sequence[Point]) -> dict[str, list[str]]:
+def hashes(faces: Sequence[Point]) -> dict[str, str]:
     """Name -> what tells these latents from others."""
-    return {
-        face.name: [
-            hash_of_ws(part)
-            for part in (face.inversion.ws, face.inversion.style_offset, face.inversion.features, *face.inversion.noise)
-            if part is not None
-        ]
-        for face in faces
-    }
+    return {face.name: hash_of_latents(face.inversion.latents) for face in faces}
 
 
 def whitened(points: Sequence[Point], statistics: WStatistics) -> Tensor:
