@@ -1,8 +1,8 @@
 """What a photograph has beyond latents, found after them: the idea of BDInvert and StyleFeatureEditor, by optimisation.
 
 Latents inside the population are the person as the generator would draw it: hands, a microphone, a background, the very
-hair are not in them. They are added to the features of one layer, which the generator's own layers go on to draw. ws stay as they
-are, so whatever blends or steers them is not touched; an edit of ws moves the features below the delta, which stays.
+hair are not in them. They are added to the features of one layer, which the generator's own layers go on to draw. ws stay
+as they are, so whatever blends or steers them is not touched; an edit of ws moves the features below the delta, which stays.
 """
 
 from __future__ import annotations
