@@ -66,6 +66,7 @@ TINY = [
     "losses=[pixel,row_distance]",
     "metrics=[mse,psnr,ms_ssim,p_norm]",
     "inversion.steps=3",
+    "inversion.require=null",
     "threads=1",
 ]
 CHILD = ["inherit.path=null", "child.age=null", "child.gender=null"]  # what a generator without directions needs

@@ -128,6 +128,8 @@ def rows_of(couple: Couple, document: Mapping[str, Any], warnings: Sequence[Sequ
         parents |= {f"{role}_{name}": metric["value"] for name, metric in parent["metrics"].items()}
         parents |= {f"{role}_{fact}": parent[fact] for fact in ("stopped", "steps", "store_key", "photo_sha256")}
         parents["inversion_seed"] = parent["settings"]["seed"]
+        if "identity" in parent:
+            parents |= {f"{role}_verdict": parent["identity"]["verdict"]}
     rows = []
     for name, child in document["children"].items():
         asked, read = child.get("asked_for", {}), child.get("read_by_what_steered", {})

@@ -19,6 +19,7 @@ from ..interfaces import Aligner, Generator, GeneratorSource, LatentSpace, Loss,
 from ..inversion.inverter import InverterSource
 from ..inversion.loop import Optimiser
 from ..metrics.reconstruction import check_names
+from ..metrics.verdict import check_require, judge
 from ..report.run_folder import RunFolder, open_folder
 from ..store.inversions import Task
 from ..store.keys import job_of
@@ -80,8 +81,11 @@ class Inverting(Common):
 
     def task(self) -> Task:
         """What runners hand to their workers. Raises UserError for unknown metrics."""
-        check_names(self.metrics)
-        return Task(self.inverter().load, self.metrics, self.trace)
+        require = self.inversion.require
+        check_require(require)
+        metrics = (*self.metrics, judge()) if require else self.metrics
+        check_names(metrics)
+        return Task(self.inverter().load, tuple(dict.fromkeys(metrics)), self.trace, require)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,6 +49,7 @@ class Optimiser:
     patience: int = 0  # stop a face that has not improved for so many steps; 0: never
     min_improvement: float = 0.001  # relative; less than this does not count as improving
     target: float | None = None  # stop a face whose total loss is this low
+    require: str | None = "warn"  # what a verdict must at least be (`metrics.verdict`); None: no verdict is given
 
     def __post_init__(self) -> None:
         if self.keep not in ("best", "last"):
@@ -72,6 +73,7 @@ class Optimiser:
     def settings(self) -> dict[str, Any]:
         """The fields that can change this recipe's result."""
         fields = asdict(self)
+        del fields["require"]  # judges the result, and changes nothing in it
         if not self.patience:
             del fields["min_improvement"]
         if not self.latent_noise:

@@ -9,9 +9,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..image import resized
+from ..metrics.verdict import ALIKE, OTHER, SAME, Verdict
 
 TILE, GAP, MARGIN, CAPTION = 320, 14, 36, 30
 PAPER, INK, FAINT, FRAME = (250, 249, 246), (40, 40, 44), (120, 120, 126), (214, 178, 94)
+
+
+VERDICTS = {SAME: (46, 139, 87), ALIKE: (222, 158, 32), OTHER: (200, 60, 60)}  # green, amber, red
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class ParentRow:
     aligned: np.ndarray
     inversion: np.ndarray
     remark: str  # one line of figures under the inversion
+    verdict: Verdict | None = None  # whether it is still the person
 
 
 def contact_sheet(parents: Sequence[ParentRow], children: Mapping[str, np.ndarray], footer: str) -> np.ndarray:
@@ -41,10 +46,12 @@ def contact_sheet(parents: Sequence[ParentRow], children: Mapping[str, np.ndarra
         tiles = (
             (_photo_tile(parent), f"{parent.name}: photograph"),
             (_fit(parent.aligned, TILE), "aligned"),
-            (_fit(parent.inversion, TILE), f"inversion   {parent.remark}"),
+            (_fit(parent.inversion, TILE), str(parent.verdict or f"inversion   {parent.remark}")),
         )
         for column, (tile, caption) in enumerate(tiles):
             _put(sheet, tile, caption, MARGIN + column * (TILE + GAP), y)
+        if parent.verdict:
+            _mark(sheet, MARGIN + 3 * TILE + 2 * GAP, y + TILE + CAPTION // 2, VERDICTS[parent.verdict.word])
         y += TILE + CAPTION + GAP
     for number, (name, child) in enumerate(children.items()):
         if single:
@@ -81,6 +88,11 @@ def _photo_tile(parent: ParentRow) -> Image.Image:
         corners = [(x * scale + left, y * scale + top) for x, y in parent.quad]
         ImageDraw.Draw(tile).line([*corners, corners[0]], fill=FRAME, width=3, joint="curve")
     return tile
+
+
+def _mark(sheet: Image.Image, right: int, middle: int, colour: tuple[int, int, int]) -> None:
+    """A dot at the end of a caption."""
+    ImageDraw.Draw(sheet).ellipse([right - 16, middle - 7, right - 2, middle + 7], fill=colour)
 
 
 def _fit(pixels: np.ndarray, side: int) -> Image.Image:

@@ -135,7 +135,7 @@ def report(
         quad = [(x * photo.reduced, y * photo.reduced) for x, y in item.face.quad]
         held_out = [(n, m["value"]) for n, m in parents[role]["metrics"].items() if m["status"] == "held out"]
         remark = f"{held_out[0][0].replace('_', '-').upper()} {held_out[0][1]:.3f}" if held_out else ""
-        rows.append(ParentRow(role, photo.pixels, quad, item.face.pixels, pictures[role], remark))
+        rows.append(ParentRow(role, photo.pixels, quad, item.face.pixels, pictures[role], remark, item.verdict))
     summary = save_children(folder, children, pictures, facts, generator)
     captions = {child.caption(len(children) == 1): pictures[name] for name, child in children.items()}
     footer = footer_of(generator) + (" - INTERRUPTED" if interrupted else "")
@@ -166,6 +166,7 @@ def describe_inversion(item: Inverted, inverter: Inverter) -> dict[str, Any]:
         "warnings": item.face.warnings,
         "store_key": item.key,
         "metrics": with_status(item.record.metrics, inverter.pursued),
+        **({"identity": item.verdict.describe()} if item.verdict else {}),
         "losses": inversion.losses,
         "best_step": inversion.best_step,
         "steps": inversion.steps,

@@ -14,6 +14,7 @@ from ..interfaces import AlignedFace, Inversion, OnStep
 from ..inversion.inverter import Inverter
 from ..inversion.trace import Recorder, Trace
 from ..metrics.reconstruction import evaluate
+from ..metrics.verdict import SAME, Verdict, refused, verdict_of
 from .store import INVERSIONS, Record, Store
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ class Task(Job):
     make_inverter: Callable[[], Inverter]
     metrics: tuple[str, ...]
     trace_every: int = 0
+    require: str | None = None  # the least verdict that is accepted; None: none is given
 
     @property
     def together(self) -> int:
@@ -56,10 +58,17 @@ class Inverted:
     key: str
     from_store: bool
     trace: Trace | None = None
+    verdict: Verdict | None = None
 
     @property
     def inversion(self) -> Inversion:
         return self.record.inversion
+
+
+def tell(name: str, verdict: Verdict | None) -> None:
+    """Say it, loudly where it is not the person."""
+    if verdict is not None:
+        log.log(logging.INFO if verdict.word == SAME else logging.WARNING, "%s: the inversion is %s", name, verdict)
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,15 @@ def invert_faces(
             if record.inversion.finished:  # another photograph may have had the same crop
                 store.link(face.photo_sha256, INVERSIONS, key)
             asked = {name: record.metrics[name] for name in task.metrics}
-            results.append(Inverted(face, dataclasses.replace(record, metrics=asked), key, key in known, trace))
+            verdict = verdict_of(asked, inverter.pursued) if task.require else None
+            if reason := refused(verdict, task.require):
+                failed.append(Failed(face, f"{face.name}: {reason}"))
+                log.error("%s: %s", face.name, reason)
+                continue
+            results.append(
+                Inverted(face, dataclasses.replace(record, metrics=asked), key, key in known, trace, verdict)
+            )
             if key in known:
                 log.info("%s: taken from the store (%s), no step done", face.name, key[:12])
+            tell(face.name, verdict)
     return results, failed
