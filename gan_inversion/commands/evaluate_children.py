@@ -17,8 +17,8 @@ from ..metrics.couples import METHODS, Couple, photo_picture, sampled_couples, s
 from ..metrics.kinship_sets import find_families, pairs_of_photos
 from ..report import album
 from ..report.kinship import csv_of, plot_kinship, text_of
+from ..report.plots import png_of
 from ..report.progress import InversionBar, bar_of
-from ..report.responses import png_of
 from ..report.run_folder import open_folder
 from ..storage import write_atomically
 from ..store.inversions import invert_faces

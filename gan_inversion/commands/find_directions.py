@@ -23,8 +23,9 @@ from ..interfaces import Generator
 from ..latents import to_json
 from ..metrics.directions import validate
 from ..metrics.regions import check_regions
+from ..report.plots import png_of
 from ..report.progress import Showing
-from ..report.responses import plot_responses, png_of, strips
+from ..report.responses import plot_responses, strips
 from ..report.run_folder import provenance
 from ..storage import write_atomically
 

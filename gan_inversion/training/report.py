@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import nn
 
 from ..assets.trained import save_trained
 from ..interfaces import Generator
+from ..report.plots import png_of
 from ..report.progress import Showing
 from ..report.trace import plot_losses
 from ..storage import write_atomically
@@ -76,8 +76,7 @@ def report(folder: Path, curve: Curve, numbers: Mapping[str, float]) -> None:
         name: np.array([np.mean([row[name] for row in curve[i : i + size]]) for i in range(0, len(curve), size)])
         for name in curve[0]
     }
-    png = cv2.imencode(".png", plot_losses(means, unit=f"{size} steps")[:, :, ::-1])[1]
-    write_atomically(folder / "curve.png", png.tobytes())
+    write_atomically(folder / "curve.png", png_of(plot_losses(means, size)))
     document = {"held_out": dict(numbers), "steps": len(curve), "curve": curve}
     write_atomically(folder / "metrics.json", (json.dumps(document, indent=1) + "\n").encode())
     print(json.dumps(dict(numbers), indent=2))

@@ -16,7 +16,7 @@ from gan_inversion.inversion.trace import Trace
 from gan_inversion.report.contact_sheet import ParentRow, contact_sheet
 from gan_inversion.report.progress import InversionBar
 from gan_inversion.report.run_folder import Clock, RunFolder, open_folder
-from gan_inversion.report.trace import plot_losses, save_trace
+from gan_inversion.report.trace import save_trace
 from gan_inversion.report.video import write_video
 from tests.conftest import random_pixels
 
@@ -72,13 +72,6 @@ def test_odd_sizes_and_bad_folders(tmp_path: Path) -> None:
     assert imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "odd.mp4"))[0] == 3
     with pytest.raises(UserError, match="cannot be written"):
         write_video(tmp_path / "no" / "such.mp4", np.zeros((2, 64, 64, 3), np.uint8))
-
-
-def test_the_plot_shows_each_loss() -> None:
-    plot = plot_losses(trace().losses)
-    assert plot.shape == (500, 900, 3)
-    assert has(plot, (31, 119, 180)) > 200
-    assert has(plot, (255, 127, 14)) > 200
 
 
 def finished(path: Path, job: dict[str, int]) -> RunFolder:
