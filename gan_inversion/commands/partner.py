@@ -49,6 +49,6 @@ def find_partners(values: Mapping[str, Any], files: Mapping[str, str], generator
     tiles = {"child": known["child"], "known parent": known["parent"]}
     tiles |= {name.replace("_", " "): picture for name, picture in pictures.items()}
     facts = family.facts_of(generator, (child, parent))
-    folder.synthetic("partners.png", tiles_sheet(tiles, family.footer_of(generator)), {**facts, "picture": "partners"})
+    folder.synthetic("partners.png", tiles_sheet(tiles, family.footer_of(facts)), {**facts, "picture": "partners"})
     family.report_children(folder, found, pictures, generator, (child, parent), job)
     print(f"partners: {folder.root / 'partners.png'}")

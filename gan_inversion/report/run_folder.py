@@ -144,3 +144,9 @@ def provenance(generator: Generator) -> dict[str, Any]:
         "generator_sha256": generator.sha256,
         "generator_licence": generator.licence,
     }
+
+
+def footer_of(facts: Mapping[str, Any]) -> str:
+    """What stands under every sheet and page; `facts` as `provenance` gives them, and whether it was "interrupted"."""
+    footer = f"synthetic faces, drawn by {facts.get('generator', 'a generator')}; not a prediction of any real child"
+    return footer + (" - INTERRUPTED" if facts.get("interrupted") else "")
