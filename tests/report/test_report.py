@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -72,6 +75,45 @@ def test_odd_sizes_and_bad_folders(tmp_path: Path) -> None:
     assert imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "odd.mp4"))[0] == 3
     with pytest.raises(UserError, match="cannot be written"):
         write_video(tmp_path / "no" / "such.mp4", np.zeros((2, 64, 64, 3), np.uint8))
+
+
+KILLED = """
+import os, pathlib, sys
+import numpy as np
+from gan_inversion.report.video import write_video
+
+class Frames:
+    shape = (9, 64, 64, 3)
+
+    def __iter__(self):
+        yield np.zeros((64, 64, 3), np.uint8)
+        while not list(pathlib.Path(sys.argv[1]).glob(".*.part")):
+            pass
+        os._exit(9)
+
+write_video(pathlib.Path(sys.argv[1]) / "walk.mp4", Frames())
+"""
+
+
+@pytest.mark.processes
+def test_a_killed_film_is_cleared_away(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    open_folder(path, {"a": 1}, {}, overwrite=False)
+    assert subprocess.run([sys.executable, "-c", KILLED, str(path)], timeout=120).returncode == 9
+    assert len(list(path.glob(".walk.mp4.*.part"))) == 1
+    open_folder(path, {"a": 1}, {}, overwrite=False)
+    assert [item.name for item in path.iterdir()] == [".hydra"]
+
+
+def test_an_interrupted_film_leaves_nothing(tmp_path: Path) -> None:
+    class Frames(np.ndarray):
+        def __iter__(self) -> Iterator[np.ndarray]:
+            yield self[0]
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_video(tmp_path / "walk.mp4", np.zeros((2, 64, 64, 3), np.uint8).view(Frames))
+    assert not list(tmp_path.iterdir())
 
 
 def finished(path: Path, job: dict[str, int]) -> RunFolder:
