@@ -15,9 +15,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from ..errors import UserError
+from ..image import SUFFIXES
 
-# What cannot be read is listed all the same: whoever loads it says why, instead of a relative who is missing.
-SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif")
 CHILD, SIBLING, PARENT = 1, 2, 4  # FIW_RIDs.csv; 3 grandchild, 5 spouse, 6 grandparent, 7 and 8 great-, 9 to be decided
 
 
@@ -208,7 +207,10 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _photos(folder: Path) -> list[Path]:
-    """Pictures in a folder by name; none if there is no such folder. "._name.jpg" is what macOS leaves behind."""
+    """Pictures in a folder by name; none if there is no such folder. "._name.jpg" is what macOS leaves behind.
+
+    What cannot be read is listed all the same: whoever loads it says why, instead of a relative who is missing.
+    """
     files = folder.iterdir() if folder.is_dir() else ()
     return sorted(p for p in files if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
 

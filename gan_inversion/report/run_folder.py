@@ -14,6 +14,7 @@ from .. import __version__
 from ..errors import UserError
 from ..image import crop_bytes, save_synthetic
 from ..interfaces import AlignedFace, Generator
+from ..latents import to_json
 from ..runtime import versions
 from ..storage import write_atomically
 
@@ -64,8 +65,7 @@ class RunFolder:
 
     def finish(self, name: str, document: Mapping[str, Any]) -> None:
         """Write the summary, with the list of this run's files."""
-        text = json.dumps({**document, "files": sorted(self.written)}, indent=2, sort_keys=True)
-        write_atomically(self.root / name, (text + "\n").encode())
+        write_atomically(self.root / name, to_json({**document, "files": sorted(self.written)}))
 
     def keeps_finished(self, name: str) -> bool:
         """True if an earlier run of the same job was finished: what is cut short must not replace it."""
@@ -106,7 +106,7 @@ def open_folder(
         _remove_earlier(folder)
     for left in [*folder.glob(".*.part"), *(folder / JOB).parent.glob(".*.part")] if ours else ():
         left.unlink(missing_ok=True)
-    write_atomically(folder / JOB, (json.dumps({"job": job}, indent=2, sort_keys=True) + "\n").encode())
+    write_atomically(folder / JOB, to_json({"job": job}))
     for name, text in files.items():
         write_atomically(folder / name, text.encode())
     return RunFolder(folder)
