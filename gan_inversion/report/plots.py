@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
 INK, FAINT, GRID = "#28282c", "#78787e", "#dddad2"
-DPI = 130
+DPI = 100  # 9 x 5 inches: 900 x 500 pixels
 
 
 def new_figure(

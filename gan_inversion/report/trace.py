@@ -39,6 +39,7 @@ def plot_losses(losses: Mapping[str, np.ndarray], every: int = 1) -> Figure:
         share = np.clip(values / first, 1e-3, 1e3)  # a loss that reaches 0 has no logarithm
         axes.plot(np.arange(len(values)) * every, share, color=colour, linewidth=1.8, label=name)
     axes.set(xlabel="step", ylabel="loss / its first value", yscale="log")
+    axes.locator_params(axis="x", integer=True)
     plain_numbers(axes.yaxis)
     legend_beside(axes)
     return figure

@@ -96,7 +96,7 @@ def test_the_file_is_the_same_each_time_and_names_no_version() -> None:
     data = png_of(figure)
     assert data == png_of(plot_losses(LOSSES))
     with Image.open(io.BytesIO(data)) as picture:
-        assert picture.size == (1170, 650)
+        assert picture.size == (900, 500)
         assert set(picture.info) == {"dpi"}
 
 
