@@ -99,11 +99,17 @@ def load_latents(path: str | Path, name: str) -> Inversion:
     return found
 
 
+def split_entry(entry: str) -> tuple[str, str | None]:
+    """FILE:NAME -> (file, name); FILE -> (file, None), also where the file's own name has a colon."""
+    file, colon, name = entry.rpartition(":")
+    return (file, name) if colon and not Path(entry).exists() else (entry, None)
+
+
 def latents_at(entry: str) -> Inversion:
     """FILE:NAME, or FILE for what `invert.py` wrote of one photograph. Raises UserError naming the file and its names."""
-    file, colon, name = entry.rpartition(":")
-    if not colon or Path(entry).exists():
-        return load_latents(entry, "ws")
+    file, name = split_entry(entry)
+    if name is None:
+        return load_latents(file, "ws")
     everything = load_all_latents(file)
     if name not in everything:
         raise UserError(f"{file}: no latents called {name}; it has {', '.join(everything)}.")

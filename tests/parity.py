@@ -29,8 +29,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_inversion.checkpoints.foreign import read_checkpoint
-from gan_inversion.generators.family import StyleGAN, truncated
+from gan_inversion.generators.family import StyleGAN
 from gan_inversion.generators.file import build_checkpoint
+from tests.seeded import truncated
 
 SIDES, Z_DIM, W_DIM = (16, 32, 64, 256), 16, 24
 FIXED = ("filter", "freqs", "phases", "transform", "kernel")

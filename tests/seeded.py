@@ -87,3 +87,10 @@ def stylegan2_shapes(
 def stylegan2(resolution: int, seed: int, options: Mapping[str, object] | None = None, **sizes: object) -> Checkpoint:
     """sizes: of `stylegan2_shapes`."""
     return Checkpoint("stylegan2", fill(stylegan2_shapes(resolution, **sizes), seed), options or {})  # type: ignore[arg-type]
+
+
+def truncated(w: Tensor, w_avg: Tensor, num_ws: int, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
+    """w [N, D] -> ws [N, L, D], the first `cutoff` rows (None: all) pulled to the mean by psi (Karras 2019, B)."""
+    ws = w[:, None].repeat(1, num_ws, 1)
+    pulled = w_avg + psi * (ws - w_avg)
+    return torch.cat([pulled[:, :cutoff], ws[:, num_ws if cutoff is None else cutoff :]], 1)

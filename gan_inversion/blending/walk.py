@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from ..errors import UserError
 from ..estimators.lpips_network import lpips_network
 from ..image import area_resize
 from ..interfaces import Generator, Inversion, Latents
-from ..latents import draw, hash_of_latents, latents_at, load_all_latents
+from ..latents import draw, hash_of_latents, latents_at, load_all_latents, split_entry
 from .interpolation import MIXES
 
 MEASURED = 256  # pixels at which distances are measured
@@ -59,12 +58,12 @@ def load_stops(entries: Sequence[str], generator: Generator) -> list[Stop]:
     """
     stops: list[Stop] = []
     for entry in entries:
-        file, colon, name = entry.rpartition(":")
-        if colon and not Path(entry).exists():
+        file, name = split_entry(entry)
+        if name is not None:
             stops.append(Stop(file, name, latents_at(entry)))
         else:
-            everything = load_all_latents(entry)
-            stops += [Stop(entry, name, everything[name]) for name in sorted(everything, key=_rank)]
+            everything = load_all_latents(file)
+            stops += [Stop(file, name, everything[name]) for name in sorted(everything, key=_rank)]
     for stop in stops:
         if stop.inversion.generator_sha256 != generator.sha256:
             raise UserError(

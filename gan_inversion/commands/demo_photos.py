@@ -13,6 +13,7 @@ from ..errors import UserError
 from ..image import save_photo_crop, save_synthetic_jpeg, to_uint8
 from ..interfaces import Generator
 from ..report.run_folder import provenance
+from ..spaces.population import sample_w, truncated
 from .common import Common, Invocation, open_job
 
 TURN, SIDE, PSI = 9.0, 0.55, 0.7  # degrees; share of the photograph's width; truncation
@@ -33,10 +34,8 @@ class DemoPhotos(Common):
 
 def draw_face(generator: Generator, seed: int) -> np.ndarray:
     """uint8 [R, R, 3]: a sample of W, pulled to its mean by PSI."""
-    z = torch.randn(1, generator.z_dim, generator=torch.Generator().manual_seed(seed)).to(generator.device)
-    mean = generator.statistics().mean.to(generator.device)
+    w = truncated(sample_w(generator, 1, seed)[1], PSI, generator.statistics()).to(generator.device)
     with torch.no_grad():
-        w = mean + PSI * (generator.mapping(z) - mean)
         return to_uint8(generator.synthesis(w[:, None].repeat(1, generator.num_ws, 1)))
 
 

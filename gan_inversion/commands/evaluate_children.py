@@ -16,8 +16,8 @@ from ..metrics.couples import METHODS, Couple, photo_picture, sampled_couples, s
 from ..metrics.kinship_sets import KinPhotos, find_families, pairs_of_photos
 from ..report import album
 from ..report.kinship import csv_of, plot_kinship, text_of
+from ..report.plots import png_of
 from ..report.progress import InversionBar, bar_of
-from ..report.responses import png_of
 from ..storage import content_of
 from ..store.inversions import invert_faces
 from .common import Conceiving, Inverting, Invocation, at_least, fitting, open_job

@@ -19,8 +19,9 @@ from ..errors import UserError
 from ..interfaces import Generator
 from ..metrics.directions import validate
 from ..metrics.regions import check_regions
+from ..report.plots import png_of
 from ..report.progress import Showing
-from ..report.responses import plot_responses, png_of, strips
+from ..report.responses import plot_responses, strips
 from ..report.run_folder import RunFolder, provenance
 from .common import Common, Invocation, at_least, open_job
 

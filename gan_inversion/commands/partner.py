@@ -10,7 +10,7 @@ from ..blending.partner import partner
 from ..blending.recipes import check_parents
 from ..editing.steering import FixedSteps, Steering
 from ..interfaces import Latents
-from ..latents import draw, hash_of_latents, latents_at
+from ..latents import draw, hash_of_latents, latents_at, split_entry
 from ..report import family
 from ..report.contact_sheet import tiles_sheet
 from ..report.progress import bar_of
@@ -38,7 +38,7 @@ class Partner(Common):
                 "this child inherited by region: its style offset is left out, and its other parent guessed without it"
             )
         hashes = {"of_child": hash_of_latents(child.latents), "parent": hash_of_latents(parent.latents)}
-        inputs = [entry.rpartition(":")[0] or entry for entry in (self.of_child, self.parent)]
+        inputs = [split_entry(entry)[0] for entry in (self.of_child, self.parent)]
         folder, job = open_job(self, call, inputs, **hashes)
         male = directions is not None and directions.require_reader()(draw(generator, parent.latents)).male > 0.5
         other = "female" if male else "male"
@@ -53,6 +53,6 @@ class Partner(Common):
         tiles = {"child": known["child"], "known parent": known["parent"]}
         tiles |= {name.replace("_", " "): picture for name, picture in pictures.items()}
         facts = family.facts_of(generator, (child, parent)) | {"picture": "partners"}
-        folder.synthetic("partners.png", tiles_sheet(tiles, family.footer_of(generator)), facts)
+        folder.synthetic("partners.png", tiles_sheet(tiles, family.footer_of(facts)), facts)
         family.report_children(folder, found, pictures, generator, (child, parent), job)
         print(f"partners: {folder.root / 'partners.png'}")

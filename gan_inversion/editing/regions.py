@@ -18,7 +18,7 @@ from ..errors import UserError
 from ..faces.mesh import LEFT_EYE, RIGHT_EYE, FaceMesh
 from ..image import to_uint8
 from ..interfaces import Generator
-from ..spaces.population import sample_w
+from ..spaces.population import sample_w, truncated
 from .labels import find_mesh
 
 REGIONS = ("eyes", "nose", "mouth", "face_shape", "hair")  # what a child can inherit; the rest of the picture is "rest"
@@ -120,7 +120,5 @@ def choose(changes: Tensor, masks: Tensor, contrast: float) -> Tensor:
 
 
 def _samples(generator: Generator, count: int, seed: int) -> list[Tensor]:
-    mean = generator.statistics().mean
-    _, w = sample_w(generator, count, seed)
-    w = mean + PSI * (w - mean)
+    w = truncated(sample_w(generator, count, seed)[1], PSI, generator.statistics())
     return [one[None, None].repeat(1, generator.num_ws, 1).to(generator.device) for one in w]

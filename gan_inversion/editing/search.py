@@ -16,7 +16,7 @@ from ..errors import UserError
 from ..estimators.identity import dlib_resnet
 from ..faces.mesh import FaceMesh
 from ..interfaces import Generator
-from ..spaces.population import sample_w
+from ..spaces.population import sample_w, truncated
 from ..storage import write_atomically
 from .labels import LABELS, label_faces
 
@@ -38,8 +38,7 @@ def draw_w(generator: Generator, count: int, seed: int) -> Tensor:
     _, w = sample_w(generator, count, seed)
     low, high = PSI
     psi = low + (high - low) * torch.rand(count, 1, generator=torch.Generator().manual_seed(seed + 1))
-    mean = generator.statistics().mean
-    return mean + psi * (w - mean)
+    return truncated(w, psi, generator.statistics())
 
 
 def search(

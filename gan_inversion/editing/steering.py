@@ -245,14 +245,10 @@ def age_step(face: Latents, age: float, directions: Directions, generator: Gener
 
 
 def rising(values: np.ndarray) -> np.ndarray:
-    """The non-decreasing sequence nearest to `values` (isotonic regression, by pooling adjacent violators)."""
-    pools: list[tuple[float, int]] = []
-    for value in values.tolist():
-        pools.append((value, 1))
-        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
-            (v, n), (w, m) = pools[-2:]
-            pools[-2:] = [((v * n + w * m) / (n + m), n + m)]
-    return np.concatenate([np.full(n, v) for v, n in pools])
+    """The non-decreasing sequence nearest to `values` [n] (isotonic regression)."""
+    from scipy.optimize import isotonic_regression  # here: who steers nothing need not wait for it
+
+    return isotonic_regression(values).x
 
 
 def crossing(xs: np.ndarray, values: np.ndarray, target: float) -> float:

@@ -14,7 +14,6 @@ from .chips import chip
 
 MEAN = (122.782, 117.001, 104.298)
 DOWN = (7, 15, 21, 27)  # first convolution of each block that halves the side; blocks are two convolutions
-SAME_PERSON = 0.6  # dlib's own threshold on the distance
 
 
 class DlibResNet(nn.Module):

@@ -160,13 +160,6 @@ class StyleGAN(nn.Module):
         return self._statistics
 
 
-def truncated(w: Tensor, w_avg: Tensor, num_ws: int, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
-    """w [N, D] -> ws [N, L, D], the first `cutoff` rows (None: all) pulled to the mean by psi (Karras 2019, B)."""
-    ws = w[:, None].repeat(1, num_ws, 1)
-    pulled = w_avg + psi * (ws - w_avg)
-    return torch.cat([pulled[:, :cutoff], ws[:, num_ws if cutoff is None else cutoff :]], 1)
-
-
 def _renamed(name: str, names: dict[str, str]) -> str:
     head, _, rest = name.partition(".")
     return f"{names.get(head, head)}.{rest}"

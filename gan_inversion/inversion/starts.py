@@ -14,6 +14,7 @@ from ..image import area_resize
 from ..interfaces import Generator
 from ..latents import NAMES_A_FILE, describe, hash_of_ws, load_latents
 from ..spaces.p_space import draw_back
+from ..spaces.population import truncated
 from .encoder import encode, encoder_sha256, load_encoder
 
 
@@ -64,9 +65,8 @@ class BestOf:
 
     def __call__(self, generator: Generator, target: Tensor, name: str, seed: int) -> Tensor:
         z = torch.randn(self.samples, generator.z_dim, generator=torch.Generator().manual_seed(seed)).to(target.device)
-        mean = generator.statistics().mean.to(target.device)
         with torch.no_grad():
-            w = mean + self.psi * (generator.mapping(z) - mean)
+            w = truncated(generator.mapping(z), self.psi, generator.statistics())
             candidates = w[:, None].repeat(1, generator.num_ws, 1)
             distances = [self._distance(generator.synthesis(ws[None]), target) for ws in candidates]
         return candidates[torch.cat(distances).argmin()][None]

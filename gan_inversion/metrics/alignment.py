@@ -16,6 +16,7 @@ from ..faces.aligner import FFHQ
 from ..faces.crop import quad_side
 from ..image import Photo, area_resize, to_uint8
 from ..interfaces import Generator
+from ..spaces.population import truncated
 
 SIDE = 512  # pixels of the face at scale 1
 MAX_TURN, MIN_SCALE, MAX_SCALE = 30.0, 0.5, 2.0
@@ -33,11 +34,10 @@ class Placed:
 def place_faces(generator: Generator, count: int, seed: int, psi: float = 0.7) -> Iterator[Placed]:
     """Samples at truncation `psi`, each turned by up to 30 degrees and scaled by 0.5 to 2, in a noisy picture."""
     random = np.random.default_rng(seed)
-    mean_w = generator.statistics().mean.to(generator.device)
     z = torch.randn(count, generator.z_dim, generator=torch.Generator().manual_seed(seed)).to(generator.device)
     for row in z:
         with torch.no_grad():
-            w = mean_w + psi * (generator.mapping(row[None]) - mean_w)
+            w = truncated(generator.mapping(row[None]), psi, generator.statistics())
             face = to_uint8(area_resize(generator.synthesis(w[:, None].repeat(1, generator.num_ws, 1)), SIDE))
         turn, scale = (
             random.uniform(-MAX_TURN, MAX_TURN),

@@ -24,7 +24,7 @@ from ..latents import draw, hash_of_latents, hash_of_ws
 from ..losses.prior import p_norm
 from ..runtime import versions
 from ..spaces.p_space import REACH
-from ..spaces.population import sample_w
+from ..spaces.population import sample_w, truncated
 from ..storage import write_atomically
 from .children import BANDS, SIZE, FamilySeen, Made, Seen, look
 
@@ -94,8 +94,7 @@ def see_couple(
         steering = _asked(conception.steering, age, gender)
         (ours,) = steering(latents, gender, directions, generator)
         children["ours"].append(Made(seen(ours.latents), age, gender))
-    mean = generator.statistics().mean
-    stranger = Latents((mean + 0.8 * (random - mean)).repeat(generator.num_ws, 1))
+    stranger = Latents(truncated(random, 0.8, generator.statistics()).repeat(generator.num_ws, 1))
     age, gender = GOALS[number % len(GOALS)]  # one a couple, each goal in turn
     (other,) = _asked(conception.steering, age, gender)(stranger, gender, directions, generator)
     children["random_same_age"].append(Made(seen(other.latents), age, gender))

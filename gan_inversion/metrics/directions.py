@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.stats import spearmanr
 from torch import Tensor
 
 from ..editing.files import Directions
@@ -30,11 +31,9 @@ Read = Callable[[Tensor], FaceLabels]
 
 def spearman(values: Sequence[float]) -> float:
     """Rank correlation of a sequence with its own order, ties sharing their mean rank; 0 if all are equal."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    if np.ptp(ranks) == 0:
+    if np.ptp(values) == 0:
         return 0.0
-    return float(np.corrcoef(ranks, np.arange(len(ranks)))[0, 1])
+    return float(spearmanr(values, range(len(values))).statistic)
 
 
 def validate(

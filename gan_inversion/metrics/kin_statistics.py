@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import bootstrap, mannwhitneyu
 
 
 class MeanStd(NamedTuple):
@@ -68,13 +69,11 @@ class Summary:
 def auc(own: ArrayLike, others: ArrayLike) -> float:
     """P(own > other) + P(own = other) / 2, over all pairs: the area under the ROC curve, or Mann-Whitney U / (n m).
 
-    own [n], others [m], any order -> 0..1, 0.5 for chance. O((n + m) log m). Raises ValueError if one is empty or not
-    finite.
+    own [n], others [m], any order -> 0..1, 0.5 for chance. Raises ValueError if one is empty or not finite.
     """
-    own, others = _finite(own), np.sort(_finite(others))
-    below = np.searchsorted(others, own, "left")
-    below_or_equal = np.searchsorted(others, own, "right")
-    return float((below + below_or_equal).mean() / 2 / len(others))
+    own, others = _finite(own), _finite(others)
+    u = mannwhitneyu(own, others, method="asymptotic").statistic  # of its p-value, which is not used
+    return float(u / (len(own) * len(others)))
 
 
 def bootstrap_interval(
@@ -93,9 +92,17 @@ def bootstrap_interval(
     families = [_finite(values[family]) for family in sorted(values) if len(values[family])]
     if not families:
         raise ValueError("no values")
-    draws = np.random.default_rng(seed).integers(len(families), size=(resamples, len(families)))
-    results = [statistic(np.concatenate([families[i] for i in draw])) for draw in draws]
-    low, high = np.quantile(results, [(1 - level) / 2, (1 + level) / 2])
+
+    def of_drawn(drawn: np.ndarray) -> float:
+        return statistic(np.concatenate([families[i] for i in drawn]))
+
+    if len(families) == 1:  # every draw is the same
+        return (float(of_drawn(np.zeros(1, int))),) * 2
+    found = bootstrap(
+        (np.arange(len(families)),), of_drawn, method="percentile", vectorized=False, n_resamples=resamples,
+        confidence_level=level, rng=np.random.default_rng(seed),
+    )  # fmt: skip
+    low, high = found.confidence_interval
     return float(low), float(high)
 
 

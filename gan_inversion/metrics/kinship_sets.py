@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
 from ..errors import UserError
 from ..image import SUFFIXES
 
@@ -194,21 +197,14 @@ def _cross_photo(
 
 
 def _different(members: Sequence[str], faces: Mapping[str, Mapping[str, Path]]) -> dict[str, str]:
-    """{member: photograph}, no photograph twice: bipartite matching by augmenting paths (Kuhn 1955)."""
-    taken: dict[str, str] = {}  # photograph -> member
-
-    def place(member: str, tried: set[str]) -> bool:
-        for photograph in faces[member]:
-            if photograph not in tried:
-                tried.add(photograph)
-                if photograph not in taken or place(taken[photograph], tried):
-                    taken[photograph] = member
-                    return True
-        return False
-
-    for member in members:
-        place(member, set())
-    return {member: photograph for photograph, member in taken.items()}
+    """{member: photograph}, no photograph twice: as many members as can be, earlier ones first, in early photographs."""
+    photographs = list(dict.fromkeys(name for member in members for name in faces[member]))
+    worth = np.zeros((len(members), len(photographs)))
+    for i, member in enumerate(members):
+        for place, name in enumerate(faces[member]):
+            worth[i, photographs.index(name)] = len(members) - i - place / worth.size  # places together stay below 1
+    pairs = zip(*linear_sum_assignment(worth, maximize=True), strict=True)
+    return {members[i]: photographs[j] for i, j in pairs if worth[i, j] > 0}
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -216,7 +212,10 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _photos(folder: Path) -> list[Path]:
-    """Pictures in a folder by name; none if there is no such folder. "._name.jpg" is what macOS leaves behind."""
+    """Pictures in a folder by name; none if there is no such folder. "._name.jpg" is what macOS leaves behind.
+
+    What cannot be read is listed all the same: whoever loads it says why, instead of a relative who is missing.
+    """
     files = folder.iterdir() if folder.is_dir() else ()
     return sorted(p for p in files if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from .contact_sheet import FAINT, FRAME, INK, PAPER
+from .contact_sheet import FAINT, FRAME, INK, PAPER, font
 
 WIDTH, HEIGHT, EDGE = 1600, 1200, 40  # pixels; the title and the footer stand in edges of twice this
 LINE = FRAME
@@ -45,9 +45,9 @@ def draw_map(points: Sequence[Mapping[str, Any]], thumbs: Sequence[np.ndarray], 
     for i in faces:  # over all pictures: a name under a neighbour's face could not be read
         x, y = places[i].tolist()
         place = (x, y + len(thumbs[i]) // 2 + 3)
-        pen.text(place, points[i]["name"], INK, _font(13), anchor="ma", stroke_width=2, stroke_fill=PAPER)
-    pen.text((EDGE, EDGE), title, INK, _font(20), anchor="lm")
-    pen.text((EDGE, HEIGHT - EDGE), footer, FAINT, _font(16), anchor="lm")
+        pen.text(place, points[i]["name"], INK, font(13), anchor="ma", stroke_width=2, stroke_fill=PAPER)
+    pen.text((EDGE, EDGE), title, INK, font(20), anchor="lm")
+    pen.text((EDGE, HEIGHT - EDGE), footer, FAINT, font(16), anchor="lm")
     return np.asarray(sheet)
 
 
@@ -63,7 +63,3 @@ def turned(coordinates: np.ndarray) -> np.ndarray:
 
 def _paste(sheet: Image.Image, tile: Image.Image, place: np.ndarray) -> None:
     sheet.paste(tile, (int(place[0]) - tile.width // 2, int(place[1]) - tile.height // 2))
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
-import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +14,9 @@ from PIL import Image
 from ..image import SYNTHETIC, area_resize, mark_beside, to_tensor, to_uint8
 from ..runtime import versions
 from .atlas_map import FAINTNESS, VIEW, draw_map
-from .run_folder import RunFolder
+from .pages import fill
+from .run_folder import RunFolder, footer_of
 
-TEMPLATE = Path(__file__).with_name("atlas.html")
 METHODS = {"pca": "principal axes of whitened W", "umap": "UMAP of whitened W"}
 
 
@@ -38,8 +35,7 @@ def save_atlas(
     """
     thumbs = [to_uint8(area_resize(to_tensor(picture), settings["thumbnail"])) for picture in pictures]
     title = describe(points, settings["method"], explained)
-    footer = f"synthetic faces, drawn by {facts['generator']}; not a prediction of any real child"
-    footer += " - INTERRUPTED" if facts.get("interrupted") else ""
+    footer = footer_of(facts)
     folder.synthetic("atlas.png", draw_map(points, thumbs, title, footer), {**facts, "picture": "atlas"})
     text = page(points, thumbs, pictures, explained, {**SYNTHETIC, **facts}, title, footer)
     folder.write("atlas.html", text.encode())
@@ -67,10 +63,6 @@ def page(
     footer: str,
 ) -> str:
     """The whole page. Names come from file names and files of others, so they are escaped wherever they go."""
-    items = "\n".join(
-        f'<li data-point="{i}" tabindex="0"><img src="{data_uri(thumb)}" alt=""> {html.escape(point["name"])}</li>'
-        for i, (point, thumb) in enumerate(zip(points, thumbs, strict=True))
-    )
     data = {
         "points": points,
         "pictures": [data_uri(picture) for picture in pictures],
@@ -79,14 +71,7 @@ def page(
         "view": VIEW,
         "faintness": FAINTNESS,
     }
-    parts = {
-        "TITLE": html.escape(title),
-        "FOOTER": html.escape(footer),
-        "ITEMS": items,
-        "DATA": json.dumps(data, sort_keys=True).replace("<", "\\u003c"),  # "</script" would end the data
-    }
-    # one pass: what is filled in is not looked through again, whatever a name contains
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], TEMPLATE.read_text("utf-8"))
+    return fill("atlas.html", title=title, footer=footer, thumbs=[data_uri(thumb) for thumb in thumbs], data=data)
 
 
 def data_uri(pixels: np.ndarray) -> str:

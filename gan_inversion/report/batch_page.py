@@ -7,23 +7,20 @@ name, `couples/ID/*.png`.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import html
 import io
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from ..image import SYNTHETIC, resized, xmp
+from .pages import fill
+from .run_folder import footer_of
 
-TEMPLATE = Path(__file__).with_name("batch.html")
 THUMB = 160  # pixels a side; shown at 128, so that they stay sharp on finer screens
 EXACT = 2**53  # above it JavaScript's numbers skip integers
 
@@ -61,19 +58,7 @@ def page(
         "rows": [[_plain(row.get(column)) for column in columns] for row in full],
         "statuses": dict(statuses),
     }
-    footer = f"synthetic faces, drawn by {facts.get('generator', 'a generator')}; not a prediction of any real child"
-    template = TEMPLATE.read_text("utf-8")
-    parts = {
-        "TITLE": _text(title),
-        "FOOTER": _text(footer + (" - INTERRUPTED" if facts.get("interrupted") else "")),
-        "SETTINGS": _definitions(settings),
-        "FACTS": _definitions(facts),
-        "STYLE_HASH": _hash_of("style", template),
-        "SCRIPT_HASH": _hash_of("script", template),
-        "DATA": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),  # "</script" would end the data
-    }
-    # one pass: what is filled in is not looked through again, whatever a name contains
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)
+    return fill("batch.html", title=title, footer=footer_of(facts), settings=settings, facts=facts, data=data)
 
 
 def _reason(row: Mapping[str, Any]) -> dict[str, str]:
@@ -98,23 +83,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return "; ".join(map(str, value))
     return None if value is None else str(value)
-
-
-def _definitions(values: Mapping[str, Any]) -> str:
-    """A nested mapping as nested definition lists."""
-    items = (
-        f"<dt>{_text(key)}</dt><dd>{_definitions(value) if isinstance(value, Mapping) else _text(value)}</dd>"
-        for key, value in values.items()
-    )
-    return f"<dl>{''.join(items)}</dl>"
-
-
-def _text(value: Any) -> str:
-    """Escaped, and in ASCII: names of files need not be valid Unicode, and the page is written as UTF-8."""
-    return html.escape(str(value)).encode("ascii", "xmlcharrefreplace").decode()
-
-
-def _hash_of(tag: str, template: str) -> str:
-    """The one inline script or style that the browser may run: a hostile name could not, had it slipped through."""
-    (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", template, re.DOTALL)
-    return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"

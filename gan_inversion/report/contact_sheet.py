@@ -59,7 +59,7 @@ def contact_sheet(parents: Sequence[ParentRow], children: Mapping[str, np.ndarra
         else:
             at = MARGIN + number % columns * (grid + GAP), y + number // columns * (grid + CAPTION + GAP)
             _put(sheet, _fit(child, grid), name, *at)
-    ImageDraw.Draw(sheet).text((MARGIN, height - MARGIN), footer, FAINT, _font(15), anchor="ls")
+    ImageDraw.Draw(sheet).text((MARGIN, height - MARGIN), footer, FAINT, font(15), anchor="ls")
     return np.asarray(sheet)
 
 
@@ -72,7 +72,7 @@ def tiles_sheet(tiles: Mapping[str, np.ndarray], footer: str, columns: int = 3) 
     for number, (name, picture) in enumerate(tiles.items()):
         x, y = MARGIN + number % columns * (TILE + GAP), MARGIN + number // columns * (TILE + CAPTION + GAP)
         _put(sheet, _fit(picture, TILE), name, x, y)
-    ImageDraw.Draw(sheet).text((MARGIN, height - MARGIN), footer, FAINT, _font(15), anchor="ls")
+    ImageDraw.Draw(sheet).text((MARGIN, height - MARGIN), footer, FAINT, font(15), anchor="ls")
     return np.asarray(sheet)
 
 
@@ -101,8 +101,8 @@ def _fit(pixels: np.ndarray, side: int) -> Image.Image:
 
 def _put(sheet: Image.Image, tile: Image.Image, caption: str, x: int, y: int) -> None:
     sheet.paste(tile, (x, y))
-    ImageDraw.Draw(sheet).text((x + 1, y + tile.height + CAPTION // 2), caption, INK, _font(17), anchor="lm")
+    ImageDraw.Draw(sheet).text((x + 1, y + tile.height + CAPTION // 2), caption, INK, font(17), anchor="lm")
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)

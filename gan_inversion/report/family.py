@@ -21,7 +21,7 @@ from ..metrics.reconstruction import report as with_status
 from ..runtime import cores, versions
 from ..store.inversions import Failed, Inverted
 from .contact_sheet import ParentRow, contact_sheet
-from .run_folder import RunFolder, provenance
+from .run_folder import RunFolder, footer_of, provenance
 from .trace import save_trace
 
 log = logging.getLogger(__name__)
@@ -75,11 +75,6 @@ def save_children(
         summary[name] = {**child.describe(), "p_norm": plausibility}
         folder.synthetic(f"{name}.png", pictures[name], {**facts, "picture": name})
     return summary
-
-
-def footer_of(generator: Generator) -> str:
-    """What stands under every sheet."""
-    return f"synthetic faces, drawn by {generator.name}; not a prediction of any real child"
 
 
 def facts_of(generator: Generator, parents: Sequence[Inversion]) -> dict[str, Any]:
@@ -138,8 +133,7 @@ def report(
         rows.append(ParentRow(role, photo.pixels, quad, item.face.pixels, pictures[role], remark, item.verdict))
     summary = save_children(folder, children, pictures, facts, generator)
     captions = {child.caption(len(children) == 1): pictures[name] for name, child in children.items()}
-    footer = footer_of(generator) + (" - INTERRUPTED" if interrupted else "")
-    sheet = contact_sheet(rows, captions, footer)
+    sheet = contact_sheet(rows, captions, footer_of(facts))
     path = folder.synthetic("contact_sheet.png", sheet, {**facts, "picture": "contact sheet"})
     own = {item.face.name: item.inversion.latents for item in inverted}
     latents = {name: child.latents for name, child in children.items()}

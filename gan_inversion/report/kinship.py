@@ -5,18 +5,24 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cv2
-import numpy as np
+from .plots import COLOURS, new_figure
 
-from .trace import COLOURS, draw_text
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLUMNS = ("less_similar_dlib", "less_similar_faceres", "difference_dlib", "difference_faceres", "auc_dlib", "auc_faceres",
            "siblings_dlib", "siblings_faceres", "siblings_at_one_age_dlib", "siblings_at_one_age_faceres", "age_8_judge",
            "age_25_judge", "gender_25_judge", "age_8_steering",
            "age_25_steering", "gender_25_steering", "p_norm", "p_norm_no_worse_than_parents")  # fmt: skip
 STEERED_BY = ("_dlib", "_steering")  # endings of columns whose network took part in the making: marked
+PLOTTED = {  # column -> title, unit and right end of its panel
+    "less_similar_dlib": ("child and its less similar parent", "dlib distance: smaller is nearer", 1.3),
+    "less_similar_faceres": ("child and its less similar parent", "FaceRes cosine: larger is nearer", 1.0),
+    "siblings_dlib": ("siblings", "dlib distance: smaller is nearer", 1.3),
+    "siblings_faceres": ("siblings", "FaceRes cosine: larger is nearer", 1.0),
+}
 
 
 def _number(value: Any) -> str:
@@ -64,28 +70,22 @@ def csv_of(table: Mapping[str, Mapping[str, Any]]) -> str:
     return out.getvalue()
 
 
-def plot_kinship(table: Mapping[str, Mapping[str, Any]], real: Mapping[str, Any]) -> np.ndarray:
-    """uint8: each method's mean and deviation beside the band of real families (mean and one deviation), by network."""
-    panels = []
-    for column in ("less_similar_dlib", "less_similar_faceres", "siblings_dlib", "siblings_faceres"):
-        height, width, left, right = 60 + 34 * len(table), 620, 170, 600
-        canvas = np.full((height, width, 3), 255, np.uint8)
-        band, top = real[column], 1.3 if column.endswith("dlib") else 1.0
-
-        def at(value: float, top: float = top, left: int = left, right: int = right) -> int:
-            return round(left + float(np.clip(value / top, 0, 1)) * (right - left))
-
-        low, high = (at(band["mean"] + sign * band["std"]) for sign in (-1, 1))
-        cv2.rectangle(canvas, (low, 34), (high, height - 10), (228, 236, 244), -1)
-        cv2.line(canvas, (at(band["mean"]), 34), (at(band["mean"]), height - 10), (150, 170, 200), 2)
-        draw_text(canvas, f"{column}: band = real families, mean and one deviation; right end {top:g}", (8, 20))
+def plot_kinship(table: Mapping[str, Mapping[str, Any]], real: Mapping[str, Any]) -> Figure:
+    """Each method's mean and deviation beside the band of real families (mean and one deviation), by network."""
+    note = "dots: mean and one deviation of each method. *: this network took part in the making"
+    size = 11, 2.6 + 0.6 * len(table)
+    figure, panels = new_figure(*size, "children against real families", note, len(PLOTTED) // 2, 2, sharey=True)
+    for axes, (column, (title, unit, end)) in zip(panels, PLOTTED.items(), strict=True):
+        mean, std = real[column]["mean"], real[column]["std"]
+        axes.axvspan(mean - std, mean + std, color="#d5e2f0", label="real families, mean and one deviation")
+        axes.axvline(mean, color="#7f9bc4", linewidth=2)
         for i, (method, row) in enumerate(table.items()):
-            y = 54 + 34 * i
-            draw_text(canvas, method, (8, y + 5))
-            value = row.get(column)
-            if value:
-                ends = at(value["mean"] - value["std"]), at(value["mean"] + value["std"])
-                cv2.line(canvas, (ends[0], y), (ends[1], y), COLOURS[i % len(COLOURS)], 2, cv2.LINE_AA)
-                cv2.circle(canvas, (at(value["mean"]), y), 6, COLOURS[i % len(COLOURS)], -1, cv2.LINE_AA)
-        panels.append(canvas)
-    return np.concatenate([np.concatenate(panels[:2], 1), np.concatenate(panels[2:], 1)])
+            if value := row.get(column):
+                colour = COLOURS[i % len(COLOURS)]
+                axes.errorbar(value["mean"], i, xerr=value["std"], fmt="o", color=colour, capsize=3, label=method)
+        mark = " *" if column.endswith(STEERED_BY) else ""
+        axes.set_title(f"{title}{mark}", loc="left", fontsize=10)
+        axes.set(xlabel=unit, xlim=(0, end), yticks=range(len(table)), yticklabels=[m.replace("_", " ") for m in table])
+        axes.set_ylim(len(table) - 0.5, -0.5)  # the first on top
+    figure.legend(handles=panels[0].patches, loc="outside upper right", frameon=False, fontsize=9)
+    return figure

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import cycle
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -13,30 +15,31 @@ from ..editing.search import draw_w
 from ..image import area_resize, to_uint8
 from ..interfaces import Generator, Latents
 from ..latents import draw
-from .trace import COLOURS, draw_text
+from .plots import COLOURS, INK, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 STEPS = (-3.0, -1.5, 0.0, 1.5, 3.0)  # deviations, of the pictures along a direction
 
 
-def plot_responses(curves: Mapping[str, np.ndarray], width: int = 460, height: int = 420) -> np.ndarray:
-    """uint8: for each reader, the read age of every face [N, 9] along the direction, and their mean in bold."""
-    panels = []
-    for colour, (name, rows) in zip(COLOURS, curves.items(), strict=False):
-        canvas = np.full((height, width, 3), 255, np.uint8)
-        left, right, top, bottom = 50, width - 20, 40, height - 50
-        for age in range(0, 81, 20):
-            y = round(bottom - age / 80 * (bottom - top))
-            cv2.line(canvas, (left, y), (right, y), (225, 225, 225), 1)
-            draw_text(canvas, str(age), (15, y + 5))
-        x = np.linspace(left, right, rows.shape[1])
-        faint = tuple(int(255 - 0.35 * (255 - c)) for c in colour)
-        for row, shade, thick in [*((row, faint, 1) for row in rows), (rows.mean(0), colour, 3)]:
-            y = bottom - row / 80 * (bottom - top)
-            cv2.polylines(canvas, [np.stack([x, y], 1).round().astype(np.int32)], False, shade, thick, cv2.LINE_AA)
-        draw_text(canvas, f"read by {name}, {len(rows)} fresh faces", (left, 24))
-        draw_text(canvas, "nine equal steps, from read 8 to read 70", (left, height - 18))
-        panels.append(canvas)
-    return np.concatenate(panels, 1)
+def plot_responses(curves: Mapping[str, np.ndarray]) -> Figure:
+    """A panel a reader: the read age of every face [N, 9] along the direction, and their mean in bold."""
+    note = "equal steps, from where what steers reads 8 years to where it reads 70"
+    figure, panels = new_figure(
+        4.6 * len(curves) + 0.4, 4.8, "age along its direction", note, 1, len(curves), sharey=True
+    )
+    for axes, colour, (name, rows) in zip(panels, cycle(COLOURS), curves.items(), strict=False):
+        steps = np.arange(1, rows.shape[1] + 1)
+        for row in rows:
+            axes.plot(steps, row, color=colour, linewidth=0.8, alpha=0.35)
+        axes.lines[0].set_label("one face")
+        axes.plot(steps, rows.mean(0), color=INK, linewidth=2.5, label="mean")
+        axes.set_title(f"read by {name}, {len(rows)} fresh faces", loc="left", fontsize=10)
+        axes.set(xlabel="step along the direction", xticks=steps, ylim=(0, 85))
+        axes.legend(loc="upper left", frameon=False)
+    panels[0].set_ylabel("read age, years")
+    return figure
 
 
 def strips(generator: Generator, named: Mapping[str, Tensor], seed: int, tile: int = 160) -> np.ndarray:
@@ -51,13 +54,6 @@ def strips(generator: Generator, named: Mapping[str, Tensor], seed: int, tile: i
         images = [draw(generator, Latents(directions.move(face, {name: step})), size) for step in STEPS]
         row = np.concatenate([to_uint8(area_resize(image, min(tile, size))) for image in images], 1)
         label = np.full((row.shape[0], 110, 3), 255, np.uint8)
-        draw_text(label, name, (6, row.shape[0] // 2))
+        cv2.putText(label, name, (6, len(row) // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (60, 60, 60), 1, cv2.LINE_AA)
         rows.append(np.concatenate([label, row], 1))
     return np.concatenate(rows)
-
-
-def png_of(pixels: np.ndarray) -> bytes:
-    """uint8 RGB [H, W, 3] -> a PNG file's bytes."""
-    ok, data = cv2.imencode(".png", np.ascontiguousarray(pixels[:, :, ::-1]))
-    assert ok
-    return data.tobytes()

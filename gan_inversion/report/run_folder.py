@@ -15,6 +15,7 @@ from .. import __version__
 from ..errors import UserError
 from ..image import crop_bytes, save_synthetic
 from ..interfaces import AlignedFace, Generator
+from ..latents import to_json
 from ..runtime import versions
 from ..storage import write_atomically
 
@@ -66,8 +67,7 @@ class RunFolder:
 
     def finish(self, name: str, document: Mapping[str, Any]) -> None:
         """Write the summary, with the list of this run's files."""
-        text = json.dumps({**document, "files": sorted(self.written)}, indent=2, sort_keys=True)
-        write_atomically(self.root / name, (text + "\n").encode())
+        write_atomically(self.root / name, to_json({**document, "files": sorted(self.written)}))
 
     def keeps_finished(self, name: str) -> bool:
         """True if an earlier run of the same job was finished: what is cut short must not replace it."""
@@ -108,7 +108,7 @@ def open_folder(
         _remove_earlier(folder)
     for left in [*folder.glob(".*.part"), *(folder / JOB).parent.glob(".*.part")] if ours else ():
         left.unlink(missing_ok=True)
-    write_atomically(folder / JOB, (json.dumps({"job": job}, indent=2, sort_keys=True) + "\n").encode())
+    write_atomically(folder / JOB, to_json({"job": job}))
     for name, text in files.items():
         write_atomically(folder / name, text.encode())
     return RunFolder(folder)
@@ -146,3 +146,9 @@ def provenance(generator: Generator) -> dict[str, Any]:
         "generator_sha256": generator.sha256,
         "generator_licence": generator.licence,
     }
+
+
+def footer_of(facts: Mapping[str, Any]) -> str:
+    """What stands under every sheet and page; `facts` as `provenance` gives them, and whether it was "interrupted"."""
+    footer = f"synthetic faces, drawn by {facts.get('generator', 'a generator')}; not a prediction of any real child"
+    return footer + (" - INTERRUPTED" if facts.get("interrupted") else "")

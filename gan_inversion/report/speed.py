@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
+from .plots import COLOURS, legend_beside, new_figure, plain_numbers, png_of
 from .run_folder import RunFolder
-from .trace import COLOURS, draw_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def say(recipe: str, face: str, row: Mapping[str, Any]) -> None:
@@ -41,8 +44,7 @@ def save_benchmark(folder: RunFolder, document: Mapping[str, Any]) -> None:
     metric = next(iter(next(iter(next(iter(document["faces"].values())).values()))["metrics"]))
     curves = {recipe: _mean_curve(list(faces.values()), metric) for recipe, faces in document["faces"].items()}
     if all(len(curve) for curve in curves.values()):
-        png = cv2.imencode(".png", plot_speed(curves, metric)[:, :, ::-1])[1]
-        folder.write("benchmark.png", png.tobytes())
+        folder.write("benchmark.png", png_of(plot_speed(curves, metric)))
     folder.finish("benchmark.json", document)
     print(f"benchmark: {folder.root}")
 
@@ -52,31 +54,13 @@ def _mean_curve(rows: list[Mapping[str, Any]], metric: str) -> np.ndarray:
     return np.array([[[point["seconds"], point[metric]] for point in row["curve"]] for row in rows]).mean(0)
 
 
-def plot_speed(curves: Mapping[str, np.ndarray], metric: str, width: int = 900, height: int = 500) -> np.ndarray:
-    """uint8 [height, width, 3]: the metric against seconds, both logarithmic, one curve a recipe."""
-    canvas = np.full((height, width, 3), 255, np.uint8)
-    left, right, top, bottom = 80, width - 190, 30, height - 60
-    logs = {name: np.log10(np.clip(curve, [0.05, 1e-6], None)) for name, curve in curves.items()}
-    low, high = np.concatenate(list(logs.values())).min(0), np.concatenate(list(logs.values())).max(0) + 1e-6
-
-    def place(points: np.ndarray) -> np.ndarray:
-        share = (points - low) / (high - low)
-        return np.stack([left + share[:, 0] * (right - left), bottom - share[:, 1] * (bottom - top)], 1).round()
-
-    for i in range(5):
-        x, y = (low + (high - low) * i / 4).tolist()
-        px, py = place(np.array([[x, y]]))[0].astype(int).tolist()
-        cv2.line(canvas, (left, py), (right, py), (225, 225, 225), 1)
-        cv2.line(canvas, (px, top), (px, bottom), (225, 225, 225), 1)
-        draw_text(canvas, f"{10**y:.3g}", (18, py + 5))
-        draw_text(canvas, f"{10**x:.2g}s", (px - 15, bottom + 20))
-    for i, (name, curve) in enumerate(logs.items()):
-        colour = COLOURS[i % len(COLOURS)]
-        points = place(curve).astype(np.int32)
-        cv2.polylines(canvas, [points], False, colour, 2, cv2.LINE_AA)
-        for point in points.tolist():
-            cv2.circle(canvas, point, 4, colour, -1, cv2.LINE_AA)
-        cv2.line(canvas, (right + 15, top + 12 + 24 * i), (right + 40, top + 12 + 24 * i), colour, 3)
-        draw_text(canvas, name, (right + 48, top + 17 + 24 * i))
-    draw_text(canvas, f"{metric} against seconds of start and optimisation, mean of the faces", (left, height - 15))
-    return canvas
+def plot_speed(curves: Mapping[str, np.ndarray], metric: str) -> Figure:
+    """The metric against seconds, both logarithmic: one curve [points, 2] a recipe, from `_mean_curve`."""
+    figure, (axes,) = new_figure(9, 5, "quality against time", "mean of the faces, at points on the way of each recipe")
+    for colour, (name, curve) in zip(cycle(COLOURS), curves.items(), strict=False):
+        seconds, values = np.clip(curve, [0.05, 1e-6], None).T  # a start may take no time, which has no logarithm
+        axes.plot(seconds, values, color=colour, linewidth=1.8, marker="o", markersize=4, label=name)
+    axes.set(xlabel="start and optimisation, seconds", ylabel=metric, xscale="log", yscale="log")
+    plain_numbers(axes.xaxis, axes.yaxis)
+    legend_beside(axes)
+    return figure

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import uuid
 from collections.abc import Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,18 +67,20 @@ def write_video(path: Path, frames: np.ndarray, fps: int = FPS) -> None:
     """uint8 [T, H, W, 3] -> MP4 (H.264, which browsers play). Raises UserError if it cannot be written."""
     import imageio_ffmpeg  # here: its import looks for a binary, which runs without a film need not
 
-    part = path.with_name(f".{path.stem}.part.mp4")
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")  # as `write_atomically` names its parts
+    size = (frames.shape[2], frames.shape[1])
+    marks = ["-metadata", f"comment=synthetic; {DIGITAL_SOURCE_TYPE}", "-f", "mp4"]  # a part's name does not say it
     try:
-        size = (frames.shape[2], frames.shape[1])
-        marks = ["-metadata", f"comment=synthetic; {DIGITAL_SOURCE_TYPE}"]
         writer = imageio_ffmpeg.write_frames(
             str(part), size, fps=fps, codec="libx264", quality=8, macro_block_size=2, output_params=marks
         )
-        writer.send(None)
-        for frame in frames:
-            writer.send(np.ascontiguousarray(frame))
-        writer.close()
+        with closing(writer):
+            writer.send(None)
+            for frame in frames:
+                writer.send(np.ascontiguousarray(frame))
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise UserError(f"{path}: cannot be written ({error}).") from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)

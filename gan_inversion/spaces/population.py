@@ -25,6 +25,12 @@ def sample_w(generator: Generator, count: int = SAMPLES, seed: int = SEED) -> tu
         return z, generator.mapping(z.to(generator.device)).cpu()
 
 
+def truncated(w: Tensor, psi: float | Tensor, statistics: WStatistics) -> Tensor:
+    """w [..., D] pulled to the mean of W: 0 is the mean, 1 is w itself (the truncation trick, Karras 2019, B)."""
+    mean = statistics.mean.to(w.device)
+    return mean + psi * (w - mean)
+
+
 def compute_statistics(generator: Generator) -> WStatistics:
     """Statistics of 10,000 samples, in float64 on one thread: the same bits whatever the number of cores."""
     threads = torch.get_num_threads()

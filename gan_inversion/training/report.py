@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import nn
 
 from ..assets.trained import save_trained
 from ..interfaces import Generator
+from ..report.plots import png_of
 from ..report.progress import Showing
 from ..report.run_folder import RunFolder
 from ..report.trace import plot_losses
@@ -87,8 +87,7 @@ def report(folder: RunFolder, curve: Curve, numbers: Mapping[str, float]) -> Non
         name: np.array([np.mean([row[name] for row in curve[i : i + size]]) for i in range(0, len(curve), size)])
         for name in curve[0]
     }
-    png = cv2.imencode(".png", plot_losses(means, unit=f"{size} steps")[:, :, ::-1])[1]
-    folder.write("curve.png", png.tobytes())
+    folder.write("curve.png", png_of(plot_losses(means, size)))
     document = {"held_out": dict(numbers), "steps": len(curve), "curve": curve}
     folder.finish("metrics.json", document)
     print(json.dumps(dict(numbers), indent=2))

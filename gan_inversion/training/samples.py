@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..interfaces import Generator
+from ..spaces.population import truncated
 from ..storage import write_atomically
 
 SIZE = 256  # pixels a side of the pictures that are kept
@@ -41,8 +42,7 @@ def sample_ws(generator: Generator, index: int, seed: int) -> Tensor:
         cuts = torch.randperm(generator.num_ws - 1, generator=random)[: runs - 1].sort().values + 1
         for other, part in enumerate(torch.tensor_split(torch.arange(generator.num_ws), cuts), start=1):
             rows[part] = torch.lerp(w[0], w[other], weight)
-    mean = generator.statistics().mean
-    return mean + (0.5 + 0.5 * psi) * (rows - mean)
+    return truncated(rows, 0.5 + 0.5 * psi, generator.statistics())
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from gan_inversion.checkpoints.checkpoint import Checkpoint
 from gan_inversion.checkpoints.foreign import read_checkpoint, save_checkpoint
 from gan_inversion.components import build
 from gan_inversion.errors import UserError
-from gan_inversion.generators.family import StyleGAN, truncated
+from gan_inversion.generators.family import StyleGAN
 from gan_inversion.generators.file import build_checkpoint, from_file
 from gan_inversion.inversion.loop import Optimiser, invert
 from gan_inversion.inversion.starts import Mean
@@ -325,12 +325,3 @@ def test_noise_maps_that_are_not_there(run: Callable[..., Ran], tmp_path: Path) 
     job = ["family", f"father={father}", f"mother={mother}", "generator=file", f"generator.path={path}", *SHORT]
     done = run(*job, "inversion.noise_maps=true", "output_dir=out", code=1)
     assert "this generator has no noise maps" in done.stdout + done.stderr
-
-
-def test_truncation(family: str) -> None:
-    generator = build_checkpoint(FAMILIES[family]())
-    w = torch.randn(2, generator.w_dim)
-    ws = truncated(w, generator.w_avg, generator.num_ws, 0.5, 2)
-    assert torch.allclose(ws[:, 1], generator.w_avg + 0.5 * (w - generator.w_avg))
-    assert torch.equal(ws[:, 2], w)
-    assert torch.allclose(truncated(w, generator.w_avg, generator.num_ws, 0.0)[:, -1], generator.w_avg.expand(2, -1))

@@ -16,10 +16,11 @@ from torch import Tensor
 from gan_inversion.checkpoints.checkpoint import Checkpoint
 from gan_inversion.checkpoints.tf_stylegan import translate
 from gan_inversion.errors import UserError
-from gan_inversion.generators.family import StyleGAN, truncated
+from gan_inversion.generators.family import StyleGAN
 from gan_inversion.generators.stylegan import build
 from gan_inversion.image import area_resize
 from tests.families import tiny_checkpoint, variables_of_2019
+from tests.seeded import truncated
 
 GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("stylegan_*.npz"))
 

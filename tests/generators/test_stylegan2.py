@@ -16,11 +16,11 @@ from torch import Tensor
 from gan_inversion.assets import catalogue
 from gan_inversion.checkpoints.checkpoint import Checkpoint
 from gan_inversion.errors import UserError
-from gan_inversion.generators.family import StyleGAN, truncated
+from gan_inversion.generators.family import StyleGAN
 from gan_inversion.generators.modulated import GAINS, SLOPES, Kernel, StyledConv, styled_conv
 from gan_inversion.generators.stylegan2 import build
 from gan_inversion.image import area_resize
-from tests.seeded import stylegan2
+from tests.seeded import stylegan2, truncated
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "stylegan2.npz"
 DEVICES = [

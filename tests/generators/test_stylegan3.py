@@ -16,8 +16,9 @@ from torch import Tensor
 
 from gan_inversion.checkpoints.checkpoint import Checkpoint
 from gan_inversion.errors import UserError
-from gan_inversion.generators.family import StyleGAN, truncated
+from gan_inversion.generators.family import StyleGAN
 from gan_inversion.generators.stylegan3 import ModulatedConv, Settings, Synthesis, build, modulated_conv_plain
+from tests.seeded import truncated
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "stylegan3.npz"
 Z_DIM = 16

@@ -185,10 +185,14 @@ def test_names_cannot_break_out_of_the_page() -> None:
     text = make_page(2, EVIL)
     assert text.count("</script>") == 2  # the template's own
     assert "<img src=x" not in text
-    assert "&lt;img src=x onerror=&quot;alert(1)&quot;&gt; {{DATA}} &amp; co</li>" in text
+    assert "&lt;img src=x onerror=&#34;alert(1)&#34;&gt; {{DATA}} &amp; co</li>" in text
     data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
     assert data["points"][2]["name"] == EVIL
     assert data["facts"]["synthetic"] is True
+
+
+def test_a_name_need_not_be_unicode() -> None:
+    make_page(2, "\udcff.jpg").encode()
 
 
 def test_the_page_needs_and_allows_no_network() -> None:

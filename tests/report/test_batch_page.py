@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from gan_inversion.image import DIGITAL_SOURCE_TYPE
-from gan_inversion.report import batch_page
+from gan_inversion.report import pages
 from gan_inversion.report.batch_page import THUMB, page, thumbnail
 
 EVIL = '</script><img src=x onerror="alert(1)"> {{DATA}} \'& "co'
@@ -101,10 +101,11 @@ def test_settings_and_versions_are_in_the_page() -> None:
 
 
 def test_names_cannot_break_out_of_the_page() -> None:
-    text = make_page([*couple(EVIL, 0.1, **{EVIL: EVIL}), *unfinished("f", "failed", EVIL, "\udcff.jpg")], title=EVIL)
+    rows = [*couple(EVIL, 0.1, **{EVIL: EVIL}), *unfinished("f", "failed", EVIL, "\udcff.jpg")]
+    text = make_page(rows, title=EVIL, **{EVIL: {EVIL: EVIL}, "generator": EVIL})
     assert text.count("</script>") == 2  # the template's own
     assert "<img src=x" not in text
-    assert "<title>&lt;/script&gt;&lt;img src=x onerror=&quot;alert(1)&quot;&gt; {{DATA}}" in text
+    assert "<title>&lt;/script&gt;&lt;img src=x onerror=&#34;alert(1)&#34;&gt; {{DATA}}" in text
     assert data_of(text)["rows"][0][0] == EVIL
     text.encode()
 
@@ -327,11 +328,9 @@ addEventListener("load", async () => {
 
 def with_hands(monkeypatch: pytest.MonkeyPatch, folder: Path, hands: str) -> None:
     """Let the page's own script do something: any other would not be run."""
-    template = folder / "template.html"
-    template.write_text(
-        batch_page.TEMPLATE.read_text("utf-8").replace("readHash();\ndocument", f"{hands}readHash();\ndocument")
-    )
-    monkeypatch.setattr(batch_page, "TEMPLATE", template)
+    template = (pages.FOLDER / "batch.html").read_text("utf-8")
+    (folder / "batch.html").write_text(template.replace("readHash();\ndocument", f"{hands}readHash();\ndocument"))
+    monkeypatch.setattr(pages, "FOLDER", folder)
 
 
 @pytest.mark.processes

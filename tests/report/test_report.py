@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -16,7 +19,7 @@ from gan_inversion.inversion.trace import Trace
 from gan_inversion.report.contact_sheet import ParentRow, contact_sheet
 from gan_inversion.report.progress import InversionBar
 from gan_inversion.report.run_folder import Clock, RunFolder, open_folder
-from gan_inversion.report.trace import plot_losses, save_trace
+from gan_inversion.report.trace import save_trace
 from gan_inversion.report.video import write_video
 from tests.conftest import random_pixels
 
@@ -74,11 +77,43 @@ def test_odd_sizes_and_bad_folders(tmp_path: Path) -> None:
         write_video(tmp_path / "no" / "such.mp4", np.zeros((2, 64, 64, 3), np.uint8))
 
 
-def test_the_plot_shows_each_loss() -> None:
-    plot = plot_losses(trace().losses)
-    assert plot.shape == (500, 900, 3)
-    assert has(plot, (31, 119, 180)) > 200
-    assert has(plot, (255, 127, 14)) > 200
+KILLED = """
+import os, pathlib, sys
+import numpy as np
+from gan_inversion.report.video import write_video
+
+class Frames:
+    shape = (9, 64, 64, 3)
+
+    def __iter__(self):
+        yield np.zeros((64, 64, 3), np.uint8)
+        while not list(pathlib.Path(sys.argv[1]).glob(".*.part")):
+            pass
+        os._exit(9)
+
+write_video(pathlib.Path(sys.argv[1]) / "walk.mp4", Frames())
+"""
+
+
+@pytest.mark.processes
+def test_a_killed_film_is_cleared_away(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    open_folder(path, {"a": 1}, {}, overwrite=False)
+    assert subprocess.run([sys.executable, "-c", KILLED, str(path)], timeout=120).returncode == 9
+    assert len(list(path.glob(".walk.mp4.*.part"))) == 1
+    open_folder(path, {"a": 1}, {}, overwrite=False)
+    assert [item.name for item in path.iterdir()] == [".hydra"]
+
+
+def test_an_interrupted_film_leaves_nothing(tmp_path: Path) -> None:
+    class Frames(np.ndarray):
+        def __iter__(self) -> Iterator[np.ndarray]:
+            yield self[0]
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_video(tmp_path / "walk.mp4", np.zeros((2, 64, 64, 3), np.uint8).view(Frames))
+    assert not list(tmp_path.iterdir())
 
 
 def finished(path: Path, job: dict[str, int]) -> RunFolder:

@@ -7,6 +7,7 @@ import torch
 
 from gan_inversion.generators.tiny import Tiny
 from gan_inversion.interfaces import LatentSpace
+from gan_inversion.spaces.population import truncated
 from gan_inversion.spaces.w import W
 from gan_inversion.spaces.w_plus import WPlus
 from gan_inversion.spaces.z import Z
@@ -35,6 +36,15 @@ def test_z_finds_the_nearest_of_its_samples(generator: Tiny) -> None:
     z = torch.randn(10_000, generator.z_dim, generator=torch.Generator().manual_seed(0))[[17, 4242]]
     ws = generator.mapping(z)[:, None].repeat(1, generator.num_ws, 1)
     assert torch.equal(Z().encode(ws, generator), z)
+
+
+def test_truncation_goes_to_the_mean_and_no_farther(generator: Tiny) -> None:
+    statistics, w = generator.statistics(), torch.randn(3, generator.w_dim)
+    assert torch.equal(truncated(w, 0.0, statistics), statistics.mean.expand(3, -1))
+    assert torch.allclose(truncated(w, 1.0, statistics), w, atol=1e-6)
+    own = truncated(w, torch.tensor([[0.0], [0.5], [0.25]]), statistics)  # a psi for each
+    assert torch.allclose(own[1], (w[1] + statistics.mean) / 2, atol=1e-6)
+    assert torch.allclose(own[2], (w[2] + 3 * statistics.mean) / 4, atol=1e-6)
 
 
 def test_w_plus_keeps_rows_apart_and_w_does_not(generator: Tiny) -> None:
