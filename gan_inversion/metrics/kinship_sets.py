@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UserError
+from ..image import SUFFIXES
 
-# What cannot be read is listed all the same: whoever loads it says why, instead of a relative who is missing.
-SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif")
 CHILD, SIBLING, PARENT = 1, 2, 4  # FIW_RIDs.csv; 3 grandchild, 5 spouse, 6 grandparent, 7 and 8 great-, 9 to be decided
 
 

@@ -11,7 +11,6 @@ The JSON is written last and holds a checksum of the whole entry: an entry witho
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import time
@@ -23,13 +22,12 @@ import cv2
 import numpy as np
 import PIL
 import torch
-from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from .. import __version__
 from ..errors import StorageError
-from ..image import Photo, crop_bytes
+from ..image import Photo, crop_bytes, open_picture
 from ..interfaces import AlignedFace, Aligner, Inversion
 from ..latents import describe, hash_of, noise_from, noise_tensors, to_json
 from ..storage import Folder
@@ -99,7 +97,7 @@ class Store:
             return None
         try:
             data, fields = entry
-            pixels = np.array(Image.open(io.BytesIO(data)).convert("RGB"))
+            pixels = np.array(open_picture(data, ("PNG",)).convert("RGB"))
             quad = tuple((float(x), float(y)) for x, y in fields["quad"])
             remarks = tuple(photo.name + remark for remark in fields["remarks"])
             return AlignedFace(pixels, name, photo.sha256, quad, remarks, data)
