@@ -55,6 +55,11 @@ def check_device(device: str) -> None:
         raise UserError(f"device={device} cannot be used here ({reason}). Use device=cpu.") from error
 
 
+def place_of(device: str) -> torch.device:
+    """Where a tensor that is put there lies: "cuda" and "cuda:0" are one place, and have one copy of a network."""
+    return torch.empty(0, device=device).device
+
+
 def versions() -> dict[str, str]:
     return {
         "gan_inversion": __version__,
