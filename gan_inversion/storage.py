@@ -47,13 +47,18 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
         ) from error
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path as a person wrote it, ~ included; where there is no such user, or no such name can be, it stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (pathlib raises where there is no such user)
+
+
 def sha256_of_file(path: str | os.PathLike[str]) -> str:
     """Raises UserError if it cannot be read."""
     try:
-        with open(Path(path).expanduser(), "rb") as file:
+        with open(expanded(path), "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no disk can have
+        raise UserError(f"{path}: cannot be read ({reason_of(error)}). Check the path.") from error
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,7 @@ class Folder:
         except (FileNotFoundError, NotADirectoryError):
             raise FileNotFoundError(f"{self.url}/{name}") from None
         except Exception as error:
-            raise StorageError(f"{self.url}/{name}: cannot be read ({_reason(error)}).") from error
+            raise StorageError(f"{self.url}/{name}: cannot be read ({reason_of(error)}).") from error
 
     def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
         """Those of `names` that exist; side by side where the storage is far away."""
@@ -117,7 +122,7 @@ class Folder:
         try:
             system.pipe_file(f"{path}/{name}", data)
         except Exception as error:
-            raise StorageError(f"{self.url}/{name}: cannot be written ({_reason(error)}).") from error
+            raise StorageError(f"{self.url}/{name}: cannot be written ({reason_of(error)}).") from error
 
     def size(self, name: str) -> int | None:
         """Bytes; None if there is no such file."""
@@ -131,7 +136,7 @@ class Folder:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except Exception as error:
-            raise StorageError(f"{self.url}/{name}: cannot be read ({_reason(error)}).") from error
+            raise StorageError(f"{self.url}/{name}: cannot be read ({reason_of(error)}).") from error
 
     def sizes(self) -> dict[str, int]:
         """Bytes of each file here and below, by its name relative to this folder. Empty if there is no folder."""
@@ -141,7 +146,7 @@ class Folder:
         except FileNotFoundError:
             return {}
         except Exception as error:
-            raise StorageError(f"{self.url}: cannot be read ({_reason(error)}).") from error
+            raise StorageError(f"{self.url}: cannot be read ({reason_of(error)}).") from error
         start = len(path.rstrip("/")) + 1
         return {name[start:]: int(facts["size"] or 0) for name, facts in sorted(found.items()) if len(name) > start}
 
@@ -153,7 +158,7 @@ class Folder:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except Exception as error:
-            raise StorageError(f"{self.url}: cannot be read ({_reason(error)}).") from error
+            raise StorageError(f"{self.url}: cannot be read ({reason_of(error)}).") from error
 
     def remove(self, name: str) -> None:
         """No error if it is not there."""
@@ -163,7 +168,7 @@ class Folder:
         except FileNotFoundError:
             pass
         except Exception as error:
-            raise StorageError(f"{self.url}/{name}: cannot be removed ({_reason(error)}).") from error
+            raise StorageError(f"{self.url}/{name}: cannot be removed ({reason_of(error)}).") from error
 
     def written_at(self, name: str) -> float | None:
         """When it was last written, in seconds since 1970; None if there is no such file, or its storage does not say."""
@@ -173,7 +178,7 @@ class Folder:
         except (FileNotFoundError, NotImplementedError):
             return None
         except Exception as error:
-            raise StorageError(f"{self.url}/{name}: cannot be read ({_reason(error)}).") from error
+            raise StorageError(f"{self.url}/{name}: cannot be read ({reason_of(error)}).") from error
 
     def remove_empty(self, name: str) -> None:
         """An empty folder of this machine; object stores have none."""
@@ -182,6 +187,6 @@ class Folder:
                 (self.local / name).rmdir()
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Each storage's library has errors of its own, and not all of them are OSErrors: botocore's are not."""
     return str(getattr(error, "strerror", None) or error or type(error).__name__)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,8 @@ from ..errors import UserError
 from ..estimators.lpips_network import lpips_network
 from ..image import area_resize
 from ..interfaces import Generator, Inversion, Latents
-from ..latents import draw, hash_of_ws, latents_at, load_all_latents
+from ..latents import check_shape, draw, hash_of_ws, latents_at, load_all_latents
+from ..storage import expanded
 from .interpolation import MIXES
 
 MEASURED = 256  # pixels at which distances are measured
@@ -64,7 +64,7 @@ def load_stops(entries: Sequence[str], generator: Generator) -> list[Stop]:
     stops: list[Stop] = []
     for entry in entries:
         file, colon, name = entry.rpartition(":")
-        if colon and not Path(entry).exists():
+        if colon and not expanded(entry).exists():
             stops.append(Stop(file, name, latents_at(entry)))
         else:
             everything = load_all_latents(entry)
@@ -74,6 +74,7 @@ def load_stops(entries: Sequence[str], generator: Generator) -> list[Stop]:
             raise UserError(
                 f"{stop.file}: these latents belong to another generator. Choose it, or leave the file out."
             )
+        check_shape(stop.inversion.latents, generator, f"{stop.file}: {stop.name}")
     if len(stops) < 2:
         raise UserError(f"latents: a walk needs at least two, not {len(stops)}. Name more, as FILE:NAME.")
     return stops

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..assets.catalogue import read_catalogue
-from ..assets.trained import load_trained, read_safetensors
+from ..assets.trained import load_trained, read_safetensors, whole
 from ..estimators.lpips_network import LPIPSNetwork, lpips_network
 from ..image import area_resize
 from ..interfaces import Generator, WStatistics
@@ -94,8 +94,10 @@ def load_encoder(name: str, generator: Generator) -> Encoder:
 def _load_encoder(name: str, sha256: str, generator: Any) -> Encoder:
     """Once for each content of the file, so that a result and its key never speak of two encoders."""
     state = load_trained(name, ENCODER, generator).tensors
-    encoder = Encoder(generator.num_ws, generator.w_dim, state["enter.weight"].shape[0], state["inner.weight"].shape[0])
-    encoder.load_state_dict(state)
+    with whole(name, ENCODER):
+        width, hidden = state["enter.weight"].shape[0], state["inner.weight"].shape[0]
+        encoder = Encoder(generator.num_ws, generator.w_dim, width, hidden)
+        encoder.load_state_dict(state)
     encoder.requires_grad_(False).eval().to(generator.device)
     return encoder
 

@@ -18,7 +18,7 @@ from ..errors import UserError
 from ..estimators.identity import DlibResNet
 from ..image import to_tensor, to_uint8
 from ..interfaces import Generator, Inversion, WStatistics
-from ..latents import draw, hash_of_ws, load_all_latents
+from ..latents import OtherContentError, check_shape, draw, hash_of_ws, load_all_latents
 from ..spaces.population import sample_w
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,13 @@ def find_faces(places: Sequence[str], generator: Generator) -> list[Point]:
     faces: list[Point] = []
     used: set[str] = set()
     for path, label, named in _files(places):
-        found = load_all_latents(path)
+        try:
+            found = load_all_latents(path)
+        except OtherContentError:
+            if named:
+                raise
+            log.info("%s: no file of stored latents, left out", path)
+            continue
         if not found or any(one.ws.shape != (generator.num_ws, generator.w_dim) for one in found.values()):
             if named:
                 raise UserError(
@@ -58,11 +64,10 @@ def find_faces(places: Sequence[str], generator: Generator) -> list[Point]:
                 )
             log.info("%s: no latents, left out", path)
             continue
-        if not named and all(one.generator_sha256 == "" for one in found.values()):
-            log.info("%s: no file of stored latents, left out", path)
-            continue
         if any(one.generator_sha256 != generator.sha256 for one in found.values()):
             raise UserError(f"{path}: these latents belong to another generator. Choose it, or leave the file out.")
+        for name, one in found.items():
+            check_shape(one.latents, generator, f"{path}: {name}")
         names = _names(label, found)
         while used & set(names.values()):
             label += "_2"

@@ -29,7 +29,7 @@ from .. import __version__
 from ..errors import StorageError
 from ..image import Photo, crop_bytes, open_picture
 from ..interfaces import AlignedFace, Aligner, Inversion
-from ..latents import describe, hash_of, noise_from, noise_tensors, to_json
+from ..latents import describe, hash_of, noise_from, noise_tensors, problem_with, to_json
 from ..storage import Folder
 
 log = logging.getLogger(__name__)
@@ -73,6 +73,8 @@ class Store:
         try:
             data, fields = entry
             tensors, metrics = load(data), fields.pop("metrics")
+            if problem := problem_with(tensors["ws"], 2):
+                raise ValueError(f"ws {problem}")
             inversion = Inversion(ws=tensors["ws"], noise=noise_from(tensors, "noise."), **fields)
             return Record(inversion, metrics, self._seconds(key))
         except (ValueError, KeyError, TypeError, SafetensorError) as error:

@@ -75,6 +75,16 @@ def test_damage_is_found_and_set_aside(
     assert store.get(KEY) is not None
 
 
+def test_numbers_that_are_none_are_no_result(tmp_path: Path, record: Record) -> None:
+    """Even with the right checksum: another program may have written them."""
+    store = Store(str(tmp_path))
+    store.put(
+        KEY, dataclasses.replace(record, inversion=dataclasses.replace(record.inversion, ws=record.inversion.ws / 0))
+    )
+    assert store.get(KEY) is None
+    assert list((tmp_path / "inversions/ab").glob("*.damaged"))
+
+
 def test_without_its_json_an_entry_is_not_there(tmp_path: Path, record: Record) -> None:
     """The JSON is written last: a process killed before that has stored nothing."""
     store = Store(str(tmp_path))
