@@ -22,8 +22,7 @@ def main(config: DictConfig) -> None:
     shared = {"device": config.device, "generator": values["generator"]}
     inverters = {name: build_inverter(recipe(extra) | shared) for name, extra in values["recipes"].items()}
 
-    photos, unread = album.load_all(album.find_photos(values["photos"]))
-    faces, unaligned = clock("align", album.align_all, photos, aligner, None)
+    faces, failures = clock("align", album.load_and_align, album.find_photos(values["photos"]), aligner, None)
     results = benchmark.compare_all(inverters, faces, config.seed, values["metrics"], config.points, say)
     peak = benchmark.machine_peak()
     document = {
@@ -31,7 +30,7 @@ def main(config: DictConfig) -> None:
         "peak_gigaflops": peak / 1e9,
         "peak_memory_gb": benchmark.peak_memory(),
         "seconds": clock.seconds,
-        "failed": {**unread, **unaligned},
+        "failed": failures,
         "settings": {name: inverter.settings(config.seed) for name, inverter in inverters.items()},
         "steps": {name: benchmark.step_costs(inverter, faces[0], peak) for name, inverter in inverters.items()},
         "mean": benchmark.summary(results),

@@ -76,8 +76,7 @@ def photographed_couples(values: Mapping[str, Any], generator: Generator) -> tup
         )
     aligner = build_aligner(values["aligner"], generator.resolution, generator.domain)
     wanted = dict.fromkeys(path for kin in families for path in (kin.father, kin.mother, *kin.children) if path)
-    photos, unread = album.load_all({str(path): path for path in wanted})
-    faces, unaligned = album.align_all(photos, aligner, None)
+    faces, unaligned = album.load_and_align({str(path): path for path in wanted}, aligner, None)
     by_path = {face.name: face for face in faces}
     parents = [str(p) for kin in families for p in (kin.father, kin.mother) if str(p) in by_path]
     task, store = build_task(values), build(values["store"], "store")
@@ -97,6 +96,6 @@ def photographed_couples(values: Mapping[str, Any], generator: Generator) -> tup
             pictures = photo_picture(by_path[father]), photo_picture(by_path[mother])
             name = f"{len(couples):04d}_{kin.family}"
             couples.append(Couple(name, kin.family, inversions[father], inversions[mother], *pictures, children))
-    reasons = {**unread, **unaligned, **{item.face.name: item.reason for item in failed}}
+    reasons = {**unaligned, **{item.face.name: item.reason for item in failed}}
     root = f"{Path(values['data'])}/"
     return couples, {name.removeprefix(root): reason.replace(root, "") for name, reason in reasons.items()}

@@ -25,13 +25,12 @@ def invert_photos(values: Mapping[str, Any], files: Mapping[str, str]) -> None:
     aligner = build_aligner(values["aligner"], inverter.generator.resolution, inverter.generator.domain)
 
     paths = album.find_photos(values["photos"])
-    photos, unread = clock("load", album.load_all, paths)
-    job = job_of(dict(values)) | {"photos": {name: photo.sha256 for name, photo in photos.items()}}
+    job = job_of(dict(values)) | {"photos": clock("load", album.hashes_of, paths)}
     folder = open_folder(values["output_dir"], job, files, values["overwrite"], paths.values())
-    faces, unaligned = clock("align", album.align_all, photos, aligner, values["face"], folder)
+    faces, failures = clock("align", album.load_and_align, paths, aligner, values["face"], folder)
     with InversionBar(len(faces), inverter.optimiser.steps) as bar:
         seeds = [values["seed"]] * len(faces)
         found, failed = clock("invert", invert_faces, faces, seeds, task, runner, store, bar)
-    rows = clock("report", album.save_all, folder, list(paths), found, failed, {**unread, **unaligned}, inverter)
+    rows = clock("report", album.save_all, folder, list(paths), found, failed, failures, inverter)
     save_timings(folder, clock.seconds)
     album.say_goodbye(folder, rows)

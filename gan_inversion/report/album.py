@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..image import SUFFIXES, Photo, load_photo
+from ..image import SUFFIXES, load_photo
 from ..interfaces import AlignedFace, Aligner
 from ..inversion.inverter import Inverter
 from ..latents import save_latents
@@ -76,35 +76,6 @@ def load_and_align(
         preview = folder.root / f"{name}_faces.png" if folder else None
         try:
             faces.append(aligner(load_photo(path), name, face, preview))
-        except UserError as error:
-            failures[name] = str(error)
-            log.error(str(error))
-        if folder and preview and preview.exists():
-            folder.path(preview.name)
-    return faces, failures
-
-
-def load_all(paths: Mapping[str, Path]) -> tuple[dict[str, Photo], dict[str, str]]:
-    """Photographs by name, and the reason for each that cannot be read."""
-    photos, failures = {}, {}
-    for name, path in paths.items():
-        try:
-            photos[name] = load_photo(path)
-        except UserError as error:
-            failures[name] = str(error)
-            log.error(str(error))
-    return photos, failures
-
-
-def align_all(
-    photos: Mapping[str, Photo], aligner: Aligner, face: int | None, folder: RunFolder | None = None
-) -> tuple[list[AlignedFace], dict[str, str]]:
-    """Aligned faces in order, and the reason for each photograph that gave none. `folder`: for pictures of a choice."""
-    faces, failures = [], {}
-    for name, photo in tqdm(photos.items(), desc="aligning", unit="photo", disable=None):
-        preview = folder.root / f"{name}_faces.png" if folder else None
-        try:
-            faces.append(aligner(photo, name, face, preview))
         except UserError as error:
             failures[name] = str(error)
             log.error(str(error))
