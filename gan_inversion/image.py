@@ -23,7 +23,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from .errors import UserError
-from .storage import write_atomically
+from .storage import expanded, reason_of, write_atomically
 
 # Pillow's names of what is read, told by content, and how such files are called. Nothing else is tried: Pillow starts a
 # program for EPS. MPO, what phones write when they add a depth map, is opened as JPEG.
@@ -63,11 +63,11 @@ def load_photo(path: str | os.PathLike[str]) -> Photo:
     Of several frames the first. Raises UserError, naming the file and the remedy, if it is missing, none of `FORMATS`,
     damaged, above the pixel limit, or too large for the memory.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     try:
         data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no disk can have
+        raise UserError(f"{path}: cannot be read ({reason_of(error)}). Check the path.") from error
     return decode_photo(data, path)
 
 

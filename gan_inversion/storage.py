@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
 
     Raises StorageError when the folder cannot be written or the disk is full.
     """
-    path = Path(path)
+    path = expanded(path)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")  # processes of two machines may have one number
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,6 +59,21 @@ def sha256_of_file(path: str | os.PathLike[str]) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError) as error:  # ValueError: a name that no disk can have
         raise UserError(f"{path}: cannot be read ({reason_of(error)}). Check the path.") from error
+
+
+def remembered_sha256(path: str | os.PathLike[str]) -> str:
+    """The same, read once as long as the file stays the same by its size and times."""
+    file = expanded(path)
+    try:
+        stat = file.stat()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({reason_of(error)}). Check the path.") from error
+    return _sha256_of(file, (stat.st_size, stat.st_mtime_ns, stat.st_ino))
+
+
+@lru_cache(maxsize=100)
+def _sha256_of(path: Path, state: tuple[int, ...]) -> str:
+    return sha256_of_file(path)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from ..image import to_tensor, to_uint8
 from ..interfaces import Generator, Inversion, WStatistics
 from ..latents import OtherContentError, check_shape, draw, hash_of_ws, load_all_latents
 from ..spaces.population import sample_w
+from ..storage import expanded
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ def _names(label: str, found: Iterable[str]) -> dict[str, str]:
 def _files(places: Sequence[str]) -> list[tuple[Path, str, bool]]:
     """(path, label, was it named itself), each file once. A run's `latents.safetensors` is called as its folder."""
     files: dict[Path, tuple[Path, str, bool]] = {}
-    for place in (Path(p).expanduser() for p in places):
+    for place in map(expanded, places):
         if not place.exists():
             raise UserError(f"{place}: no such file or folder.")
         inside = sorted(place.rglob("*.safetensors")) if place.is_dir() else [place]

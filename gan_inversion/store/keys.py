@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from ..assets.catalogue import path_of, public_checkpoint
-from ..storage import sha256_of_file
+from ..storage import expanded, remembered_sha256
 
 FILES = (("child", "directions"), ("inherit", "path"))  # settings that name a file, or an entry of the catalogue
 
@@ -40,21 +38,10 @@ def files_of(settings: Iterable[tuple[str, Any]]) -> list[str]:
 
 def content_of(path: str) -> str:
     """Of a file, hashed once as long as it stays the same; of what is none, such as an entry of the catalogue, its name."""
-    file = os.path.expanduser(path)  # noqa: PTH111 (pathlib raises where there is no such user)
-    if not os.path.isfile(file):  # noqa: PTH113 (pathlib raises for names that no disk can have)
-        return path
-    stat = Path(file).stat()
-    return _hash_of_file(Path(file), stat.st_size, stat.st_mtime_ns)
+    return remembered_sha256(path) if os.path.isfile(expanded(path)) else path  # noqa: PTH113 (pathlib raises for some)
 
 
 def _hash_of_checkpoint(path: str) -> str:
-    """Of the file that `generator.path` names, hashed once as long as it stays the same."""
+    """Of the file that `generator.path` names."""
     entry = public_checkpoint(path)
-    file = path_of(entry) if entry else Path(path).expanduser()
-    stat = file.stat()
-    return _hash_of_file(file, stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache(maxsize=100)
-def _hash_of_file(path: Path, size: int, changed: int) -> str:
-    return sha256_of_file(path)
+    return remembered_sha256(path_of(entry) if entry else path)

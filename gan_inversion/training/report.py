@@ -16,7 +16,7 @@ from ..assets.trained import save_trained
 from ..interfaces import Generator
 from ..report.progress import Showing
 from ..report.trace import plot_losses
-from ..storage import write_atomically
+from ..storage import expanded, write_atomically
 from .samples import Samples
 from .trainer import Curve, LossOf, train
 
@@ -48,7 +48,7 @@ def fit(
 
     `values`: the script's config. `measure`: (generator, model, indices, seed, progress) -> numbers.
     """
-    folder, facts = Path(values["output_dir"]), facts_of(values, generator)
+    folder, facts = expanded(values["output_dir"]), facts_of(values, generator)
     with Showing("training", values["steps"]) as bar:
         curve = train(
             model, loss, values["steps"], values["learning_rate"], values["seed"], folder, facts,
@@ -63,7 +63,7 @@ def fit(
 
 def rendered(values: Mapping[str, Any], generator: Generator) -> Samples:
     """The samples that the script's config asks for, with a bar while they are rendered."""
-    samples = Samples(Path(values["samples_dir"]), values["samples"], values["seed"])
+    samples = Samples(expanded(values["samples_dir"]), values["samples"], values["seed"])
     with Showing("rendering", samples.count) as bar:
         samples.render(generator, bar.reach)
     return samples
