@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from .blending.recipes import Blend, Recipe, check_parents
+from .errors import UserError
 from .faces.aligner import FFHQ
 from .faces.centre import CentreCrop
 from .generators.file import from_file
@@ -72,11 +73,21 @@ def invert(
 
 
 def blend(
-    generator: Generator, father: Inversion, mother: Inversion, weight: float = 0.5, recipe: Recipe | None = None
+    generator: Generator,
+    father: Inversion,
+    mother: Inversion,
+    weight: float | None = None,
+    recipe: Recipe | None = None,
 ) -> Tensor:
-    """The child's picture, [1, 3, R, R]. `recipe` (any of `blending.blends`) replaces the even blend at `weight`."""
+    """The child's picture, [1, 3, R, R]: `weight` of the mother (default 0.5), or a `recipe`, any of `blending.recipes`.
+
+    Raises UserError for both, and for latents of another generator.
+    """
+    if recipe is not None and weight is not None:
+        raise UserError(f"weight={weight} beside a recipe, which has weights of its own: give one of them.")
     check_parents(father, mother, generator)
-    return draw(generator, Latents((recipe or Blend(weight))(father.ws, mother.ws, generator)))
+    recipe = recipe or Blend(0.5 if weight is None else weight)
+    return draw(generator, Latents(recipe(father.ws, mother.ws, generator)))
 
 
 def save(image: Tensor, path: str | Path, generator: Generator | None = None) -> None:

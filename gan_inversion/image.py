@@ -8,9 +8,10 @@ import json
 import os
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +23,27 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from .errors import UserError
-from .storage import write_atomically
+from .storage import expanded, reason_of, write_atomically
 
-SUFFIXES = (
-    ".jpg",
-    ".jpeg",
-    ".jfif",
-    ".png",
-    ".webp",
-    ".tif",
-    ".tiff",
-    ".bmp",
-    ".heic",
-    ".heif",
-)  # of photographs in folders
+# Pillow's names of what is read, told by content, and how such files are called. Nothing else is tried: Pillow starts a
+# program for EPS. MPO, what phones write when they add a depth map, is opened as JPEG.
+FORMATS = {
+    "JPEG": (".jpg", ".jpeg", ".jfif", ".mpo"),
+    "PNG": (".png",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp",),
+    "AVIF": (".avif",),
+    "GIF": (".gif",),
+}
+# Of photographs in folders. HEIC cannot be read and is listed all the same: better a named failure than a missing person.
+SUFFIXES = (*chain.from_iterable(FORMATS.values()), ".heic", ".heif")
 WORKING_MEGAPIXELS = 16.0  # larger photographs are reduced while decoding: FFHQ crops are 1 megapixel
 MAX_MEGAPIXELS = 400.0  # of a JPEG, which decodes at reduced size; other formats must be decoded whole
 MAX_MEGAPIXELS_UNREDUCIBLE = 120.0
 BAND = 256  # rows that are converted at a time
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # IPTC's term for it
-
+HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
 SYNTHETIC = {"DigitalSourceType": DIGITAL_SOURCE_TYPE, "synthetic": True}
 
 
@@ -58,13 +60,14 @@ class Photo:
 def load_photo(path: str | os.PathLike[str]) -> Photo:
     """Read a photograph: EXIF orientation applied; grey, RGBA (on white), 16-bit and CMYK become 8-bit RGB.
 
-    Raises UserError, naming the file and the remedy, if it is missing, unreadable or above the pixel limit.
+    Of several frames the first. Raises UserError, naming the file and the remedy, if it is missing, none of `FORMATS`,
+    damaged, above the pixel limit, or too large for the memory.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     try:
         data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no disk can have
+        raise UserError(f"{path}: cannot be read ({reason_of(error)}). Check the path.") from error
     return decode_photo(data, path)
 
 
@@ -72,20 +75,36 @@ def decode_photo(data: bytes, path: Path) -> Photo:
     """The same of a file's bytes; `path` is what messages call it."""
     if not data:
         raise UserError(f"{path}: the file is empty. Copy it again.")
-    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc", b"ftypmsf1"):
+    if _is_heic(data):
         raise UserError(
             f"{path}: this is a HEIC photo, which is not read here. Export it as JPEG or PNG and try again."
         )
     try:
-        with _own_limits(), Image.open(io.BytesIO(data)) as image:
+        with _own_limits(), open_picture(data) as image:
             pixels, reduced = _decode(image, path)
     except UserError:
         raise
     except UnidentifiedImageError as error:
-        raise UserError(f"{path}: not an image that can be read. Use JPEG, PNG, WebP, TIFF or BMP.") from error
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise UserError(f"{path}: the image is damaged ({error}). Export or copy it again.") from error
+        raise UserError(f"{path}: not an image that can be read. Use {', '.join(FORMATS)}.") from error
+    except MemoryError as error:
+        raise UserError(f"{path}: out of memory. Close other programs, or scale the picture down.") from error
+    except Exception as error:  # decoders raise all kinds: AVIF's RuntimeError, struct.error, ZeroDivisionError
+        raise UserError(
+            f"{path}: the image is damaged ({str(error) or type(error).__name__}). Export or copy it again."
+        ) from error
     return Photo(pixels, path.name, hashlib.sha256(data).hexdigest(), reduced)
+
+
+def open_picture(data: bytes, formats: Iterable[str] = FORMATS) -> Image.Image:
+    """A picture file's first frame, not decoded yet. Pillow's UnidentifiedImageError for any other format."""
+    Image.init()  # once: before it Pillow does not know which of these it was built with
+    return Image.open(io.BytesIO(data), formats=[name for name in formats if name in Image.OPEN])
+
+
+def _is_heic(data: bytes) -> bool:
+    """By its brands, ISO/IEC 14496-12 4.3; AVIF has the same container, and maybe the same first brand."""
+    brands = data[8:12], *(data[at : at + 4] for at in range(16, min(int.from_bytes(data[:4], "big"), 256), 4))
+    return data[4:8] == b"ftyp" and b"avif" not in brands and any(brand in HEIC_BRANDS for brand in brands)
 
 
 @contextmanager
@@ -101,7 +120,7 @@ def _own_limits() -> Iterator[None]:
 def _decode(image: Image.Image, path: Path) -> tuple[np.ndarray, float]:
     width, height = image.size
     megapixels = width * height / 1e6
-    reducible = image.format in ("JPEG", "MPO")  # MPO: what phones write when they add a depth map
+    reducible = image.format in ("JPEG", "MPO")
     limit = MAX_MEGAPIXELS if reducible else MAX_MEGAPIXELS_UNREDUCIBLE
     if megapixels > limit:
         raise UserError(

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .errors import UserError
 from .interfaces import Generator, Inversion, Latents
-from .storage import content_of, write_atomically
+from .storage import content_of, expanded, write_atomically
 
 NAMES_A_FILE = {"file": True}  # metadata of a component's field: a path, or an entry of the catalogue
 
@@ -102,7 +102,7 @@ def load_latents(path: str | Path, name: str) -> Inversion:
 def split_entry(entry: str) -> tuple[str, str | None]:
     """FILE:NAME -> (file, name); FILE -> (file, None), also where the file's own name has a colon."""
     file, colon, name = entry.rpartition(":")
-    return (file, name) if colon and not Path(entry).exists() else (entry, None)
+    return (file, name) if colon and not expanded(entry).exists() else (entry, None)
 
 
 def latents_at(entry: str) -> Inversion:
@@ -116,27 +116,66 @@ def latents_at(entry: str) -> Inversion:
     return everything[name]
 
 
+class OtherContentError(UserError):
+    """A file that is whole and holds something else than latents."""
+
+
 def load_all_latents(path: str | Path) -> dict[str, Inversion]:
-    """All latents of a file that `save_latents` wrote, by name. Raises UserError naming the file."""
+    """All latents of a file that `save_latents` wrote, by name.
+
+    Raises UserError naming the file: unreadable, damaged, numbers that are not finite; OtherContentError if it is none.
+    """
     try:
-        with safe_open(path, "pt") as file:
-            facts = json.loads((file.metadata() or {}).get("gan_inversion", "{}"))
+        with safe_open(expanded(path), "pt") as file:
+            text = (file.metadata() or {}).get("gan_inversion", "{}")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (OSError, ValueError, SafetensorError) as error:
+        facts = json.loads(text)
+    except (OSError, ValueError, LookupError, RecursionError, SafetensorError) as error:
         raise UserError(f"{path}: not a file of stored latents ({error}).") from error
+    generator = facts.get("generator_sha256") if isinstance(facts, dict) and "kind" not in facts else None
+    if not generator or not isinstance(generator, str):  # "kind": trained parts have it
+        raise OtherContentError(f"{path}: not a file of stored latents, which invert and family write.")
+    names = [name for name in tensors if not name.endswith((STYLES, FEATURES)) and not _is_noise(name, tensors)]
+    for name, tensor in tensors.items():
+        problem = problem_with(tensor, 1 if name.endswith(STYLES) else 3 if name.endswith(FEATURES) else 2)
+        if problem:
+            raise UserError(f"{path}: not a file of stored latents, or damaged: {name} {problem}.")
     stopped = "interrupted" if facts.get("interrupted") else "budget"
     return {
         name: Inversion(
-            ws,
-            facts.get("generator_sha256", ""),
+            tensors[name],
+            generator,
             stopped=stopped,
             style_offset=tensors.get(name + STYLES),
             noise=noise_from(tensors, name + NOISE),
             features=tensors.get(name + FEATURES),
         )
-        for name, ws in tensors.items()
-        if not name.endswith((STYLES, FEATURES)) and not _is_noise(name, tensors)
+        for name in names
     }
+
+
+def problem_with(tensor: Tensor, dimensions: int) -> str:
+    """What keeps a stored tensor from being latents, styles, noise (or features, of 3 dimensions); empty if nothing does."""
+    wanted = torch.float16 if dimensions == 3 else torch.float32
+    if tensor.dtype != wanted or tensor.ndim != dimensions or not tensor.numel():
+        return f"is {str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
+    return "" if bool(tensor.isfinite().all()) else "has numbers that are not finite"
+
+
+def check_shape(latents: Latents, generator: Generator, what: str) -> None:
+    """Raises UserError, which begins with `what`, unless rows, styles and noise maps are as many as this generator has."""
+    if latents.ws.shape != (generator.num_ws, generator.w_dim):
+        raise UserError(
+            f"{what}: {list(latents.ws.shape)} do not fit {generator.name}, which has {generator.num_ws} rows of "
+            f"{generator.w_dim} numbers."
+        )
+    offset, noise = latents.style_offset, [tuple(one.shape) for one in latents.noise]
+    if offset is not None and offset.shape != generator.style_rows.shape:
+        raise UserError(
+            f"{what}: {len(offset)} styles do not fit {generator.name}, which has {len(generator.style_rows)}."
+        )
+    if noise and noise != [tuple(one.shape[-2:]) for one in generator.noise_maps()]:
+        raise UserError(f"{what}: their noise maps do not fit those of {generator.name}.")
 
 
 def _is_noise(name: str, tensors: Mapping[str, Tensor]) -> bool:

@@ -30,7 +30,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
 
     Raises StorageError when the folder cannot be written or the disk is full.
     """
-    path = Path(path)
+    path = expanded(path)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")  # processes of two machines may have one number
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,28 +47,38 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
         ) from error
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path as a person wrote it, ~ included; where there is no such user, or no such name can be, it stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (pathlib raises where there is no such user)
+
+
 def sha256_of_file(path: str | os.PathLike[str]) -> str:
     """Raises UserError if it cannot be read."""
     try:
-        with open(Path(path).expanduser(), "rb") as file:
+        with open(expanded(path), "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no disk can have
+        raise UserError(f"{path}: cannot be read ({reason_of(error)}). Check the path.") from error
 
 
-def content_of(path: str) -> str:
-    """SHA-256 of a file, hashed once as long as it stays the same; what is no file, as an entry of the catalogue, is its
-    name."""
-    file = os.path.expanduser(path)  # noqa: PTH111 (pathlib raises where there is no such user)
-    if not os.path.isfile(file):  # noqa: PTH113 (pathlib raises for names that no disk can have)
-        return path
-    stat = Path(file).stat()
-    return _hash_once(file, stat.st_size, stat.st_mtime_ns)
+def remembered_sha256(path: str | os.PathLike[str]) -> str:
+    """The same, read once as long as the file stays the same by its size and times."""
+    file = expanded(path)
+    try:
+        stat = file.stat()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({reason_of(error)}). Check the path.") from error
+    return _sha256_of(file, (stat.st_size, stat.st_mtime_ns, stat.st_ino))
 
 
 @lru_cache(maxsize=100)
-def _hash_once(path: str, size: int, changed: int) -> str:
+def _sha256_of(path: Path, state: tuple[int, ...]) -> str:
     return sha256_of_file(path)
+
+
+def content_of(path: str) -> str:
+    """Of a file, hashed once as long as it stays the same; of what is none, such as an entry of the catalogue, its name."""
+    return remembered_sha256(path) if os.path.isfile(expanded(path)) else path  # noqa: PTH113 (pathlib raises for some)
 
 
 @dataclass(frozen=True)
@@ -107,7 +117,7 @@ class Folder:
         except (FileNotFoundError, NotADirectoryError):
             raise FileNotFoundError(f"{self.url}/{name}") from None
         except Exception as error:
-            raise StorageError(f"{self.url}/{name}: cannot be read ({_reason(error)}).") from error
+            raise StorageError(f"{self.url}/{name}: cannot be read ({reason_of(error)}).") from error
 
     def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
         """Those of `names` that exist; side by side where the storage is far away."""
@@ -132,7 +142,7 @@ class Folder:
         try:
             system.pipe_file(f"{path}/{name}", data)
         except Exception as error:
-            raise StorageError(f"{self.url}/{name}: cannot be written ({_reason(error)}).") from error
+            raise StorageError(f"{self.url}/{name}: cannot be written ({reason_of(error)}).") from error
 
     def size(self, name: str) -> int | None:
         """Bytes; None if there is no such file."""
@@ -146,7 +156,7 @@ class Folder:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except Exception as error:
-            raise StorageError(f"{self.url}/{name}: cannot be read ({_reason(error)}).") from error
+            raise StorageError(f"{self.url}/{name}: cannot be read ({reason_of(error)}).") from error
 
     def sizes(self) -> dict[str, int]:
         """Bytes of each file here and below, by its name relative to this folder. Empty if there is no folder."""
@@ -156,7 +166,7 @@ class Folder:
         except FileNotFoundError:
             return {}
         except Exception as error:
-            raise StorageError(f"{self.url}: cannot be read ({_reason(error)}).") from error
+            raise StorageError(f"{self.url}: cannot be read ({reason_of(error)}).") from error
         start = len(path.rstrip("/")) + 1
         return {name[start:]: int(facts["size"] or 0) for name, facts in sorted(found.items()) if len(name) > start}
 
@@ -168,7 +178,7 @@ class Folder:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except Exception as error:
-            raise StorageError(f"{self.url}: cannot be read ({_reason(error)}).") from error
+            raise StorageError(f"{self.url}: cannot be read ({reason_of(error)}).") from error
 
     def remove(self, name: str) -> None:
         """No error if it is not there."""
@@ -178,7 +188,7 @@ class Folder:
         except FileNotFoundError:
             pass
         except Exception as error:
-            raise StorageError(f"{self.url}/{name}: cannot be removed ({_reason(error)}).") from error
+            raise StorageError(f"{self.url}/{name}: cannot be removed ({reason_of(error)}).") from error
 
     def written_at(self, name: str) -> float | None:
         """When it was last written, in seconds since 1970; None if there is no such file, or its storage does not say."""
@@ -188,7 +198,7 @@ class Folder:
         except (FileNotFoundError, NotImplementedError):
             return None
         except Exception as error:
-            raise StorageError(f"{self.url}/{name}: cannot be read ({_reason(error)}).") from error
+            raise StorageError(f"{self.url}/{name}: cannot be read ({reason_of(error)}).") from error
 
     def remove_empty(self, name: str) -> None:
         """An empty folder of this machine; object stores have none."""
@@ -197,6 +207,6 @@ class Folder:
                 (self.local / name).rmdir()
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Each storage's library has errors of its own, and not all of them are OSErrors: botocore's are not."""
     return str(getattr(error, "strerror", None) or error or type(error).__name__)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from gan_inversion import image as module
 from gan_inversion.errors import UserError
 from gan_inversion.image import (
     DIGITAL_SOURCE_TYPE,
+    FORMATS,
+    SUFFIXES,
     area_resize,
+    decode_photo,
     load_photo,
     save_photo_crop,
     save_synthetic,
@@ -121,6 +126,83 @@ def test_unreadable_files_are_named(tmp_path: Path, data: bytes, message: str) -
     path.write_bytes(data)
     with pytest.raises(UserError, match=rf"photo.jpg: .*{message}"):
         load_photo(path)
+
+
+@pytest.mark.parametrize("kind", ["EPS", "TGA", "ICO", "DDS", "PPM", "PCX"])
+def test_other_formats_are_not_even_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Whatever they are called. Pillow would start gs for an EPS."""
+    started = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: started.append("gs"))
+    path = tmp_path / "dad.jpg"
+    Image.fromarray(random_pixels(1)).save(path, kind)
+    with pytest.raises(UserError, match=r"dad.jpg: not an image that can be read. Use JPEG, PNG"):
+        load_photo(path)
+    assert not started
+
+
+@pytest.mark.parametrize("kind", [*FORMATS, "MPO"])
+def test_each_format_is_told_by_its_content(tmp_path: Path, kind: str) -> None:
+    path, pixels = tmp_path / "dad.xyz", gradient()
+    more = {"save_all": True, "append_images": [Image.fromarray(pixels[::-1, ::-1])]}  # frames that are not looked at
+    Image.fromarray(pixels).save(path, kind, **({} if kind in ("BMP", "JPEG") else more))
+    assert np.abs(load_photo(path).pixels.astype(int) - pixels).max() <= 12
+
+
+def test_folders_list_what_is_read_and_what_is_told_by_name() -> None:
+    assert set(SUFFIXES) - set(itertools.chain(*FORMATS.values())) == {".heic", ".heif"}
+    Image.init()
+    for kind, suffixes in FORMATS.items():
+        assert {Image.EXTENSION[one] for one in suffixes} <= {kind, "MPO"}
+
+
+def encoded(kind: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.tile(gradient(40, 40)[..., :1], (1, 1, 3))).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", [*FORMATS, "MPO"])
+def test_damaged_files_are_read_or_named(kind: str) -> None:
+    """Whatever their decoders raise: 60 files cut short or with some bits flipped."""
+    whole, draw = encoded(kind), np.random.default_rng(0)
+    for i in range(60):
+        data = np.frombuffer(whole, np.uint8).copy()
+        if i % 2:
+            data = data[: draw.integers(1, len(data))]
+        places = draw.integers(0, len(data), draw.integers(1, 9))
+        data[places] ^= (1 << draw.integers(0, 8, len(places))).astype(np.uint8)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                assert decode_photo(data.tobytes(), Path("dad.jpg")).pixels.ndim == 3
+            except UserError as error:
+                assert str(error).startswith("dad.jpg: "), error
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (RuntimeError("Failed to decode image"), r"damaged \(Failed to decode image\)"),
+        (NotImplementedError(), r"damaged \(NotImplementedError\)"),
+        (ZeroDivisionError("x"), "damaged"),
+        (MemoryError(), "out of memory"),
+    ],
+)
+def test_whatever_a_decoder_raises_names_the_file(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
+    def broken(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(module, "_decode", broken)
+    with pytest.raises(UserError, match=f"dad.jpg: .*{message}"):
+        decode_photo(encoded("PNG"), Path("dad.jpg"))
+
+
+def test_avif_by_any_of_its_brands() -> None:
+    """Some programs write the container's brand first, as HEIC's do."""
+    data = encoded("AVIF").replace(b"ftypavif", b"ftypmif1", 1)
+    assert decode_photo(data, Path("dad.avif")).pixels.shape == (40, 40, 3)
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:

@@ -13,10 +13,20 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from gan_inversion import storage
+from gan_inversion.assets.catalogue import checkpoint_file
+from gan_inversion.editing.files import Directions, load_directions, save_directions
 from gan_inversion.errors import StorageError, UserError
+from gan_inversion.generators.tiny import Tiny
+from gan_inversion.image import load_photo, save_photo_crop
+from gan_inversion.inversion.encoder import encoder_sha256
+from gan_inversion.report.run_folder import open_folder
 from gan_inversion.storage import Folder, write_atomically
+from gan_inversion.store.keys import content_of
 
 PLACES = ["local", "memory", pytest.param("s3", marks=pytest.mark.processes)]
 
@@ -274,3 +284,42 @@ def test_a_folder_without_the_right_to_write(tmp_path: Path) -> None:
             Folder(str(tmp_path)).write("a", b"1")
     finally:
         tmp_path.chmod(0o700)
+
+
+def test_a_file_is_hashed_once_as_long_as_it_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, hashed = tmp_path / "a", []
+    real = storage.sha256_of_file
+    monkeypatch.setattr(storage, "sha256_of_file", lambda file: hashed.append(file) or real(file))
+    path.write_bytes(b"a")
+    first = storage.remembered_sha256(path)
+    assert (storage.remembered_sha256(str(path)), len(hashed)) == (first, 1)
+    write_atomically(path, b"b")  # as long, and perhaps at the same time
+    assert storage.remembered_sha256(path) != first
+    with pytest.raises(UserError, match="none: cannot be read"):
+        storage.remembered_sha256(tmp_path / "none")
+
+
+def test_home_wherever_a_person_names_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_atomically("~/deep/a", b"x")
+    assert (tmp_path / "deep/a").read_bytes() == b"x"
+    assert storage.sha256_of_file("~/deep/a") == storage.remembered_sha256(tmp_path / "deep/a")
+    assert Folder("~/deep").read("a") == b"x"
+    assert Folder("~/deep").local == tmp_path / "deep"
+    assert checkpoint_file("~/deep/a") == tmp_path / "deep/a"
+    assert content_of("~/deep/a") == content_of(str(tmp_path / "deep/a")) != "~/deep/a"
+    save_photo_crop("~/p.png", np.zeros((8, 8, 3), np.uint8))
+    assert load_photo("~/p.png").pixels.shape == (8, 8, 3)
+    assert open_folder("~/run", {}, {}, False, ["~/deep/a"]).root == tmp_path / "run"
+    for missing in ("~nobody-here/x.png", "a\0b"):
+        with pytest.raises(UserError, match="cannot be read"):
+            load_photo(missing)
+
+
+def test_home_of_trained_parts(generator: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save_directions(tmp_path / "d.safetensors", Directions({"age": torch.zeros(16)}), generator, {})
+    assert list(load_directions("~/d.safetensors", generator).vectors) == ["age"]
+    np.save(tmp_path / "smile.npy", np.zeros(16))
+    assert list(load_directions("~/smile.npy", generator).vectors) == ["smile"]
+    assert encoder_sha256("~/d.safetensors") == encoder_sha256(str(tmp_path / "d.safetensors"))

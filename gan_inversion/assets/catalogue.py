@@ -17,7 +17,7 @@ from safetensors.torch import load, load_file, save
 from torch import Tensor
 
 from ..errors import UserError, suggestion
-from ..storage import sha256_of_file, write_atomically
+from ..storage import expanded, sha256_of_file, write_atomically
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _CLONE = _PACKAGE.parent / "weights"
@@ -124,7 +124,7 @@ def bring(entry: Entry) -> Path:
 
 def checkpoint_file(name: str) -> Path:
     """A checkpoint by its path, or by the name of its entry. Raises UserError where there is neither."""
-    entry, path = public_checkpoint(name), Path(name).expanduser()
+    entry, path = public_checkpoint(name), expanded(name)
     if entry:
         return bring(entry)
     if path.exists() or path.suffix or len(path.parts) > 1:  # reading tells what is wrong with a path

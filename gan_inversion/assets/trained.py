@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from ..errors import UserError
 from ..interfaces import Generator
 from ..latents import hash_of
-from ..storage import write_atomically
+from ..storage import expanded, write_atomically
 from .catalogue import checked_path, read_catalogue
 
 
@@ -51,34 +52,57 @@ def save_tensors(
 def load_trained(name: str, kind: str, generator: Generator) -> Trained:
     """`name`: an entry of the catalogue (hash checked) or a path ending in .safetensors.
 
-    Raises UserError if the file is missing, damaged, of another kind, or was trained for another generator.
+    Raises UserError if the file is missing, damaged, of another kind, or was trained for another generator, and for
+    numbers that are not finite.
     """
-    path = Path(name) if name.endswith(".safetensors") else None
+    path = expanded(name) if name.endswith(".safetensors") else None
     if path is None and name not in read_catalogue():
         raise UserError(f"{name}: neither in weights/catalogue.yaml nor a path that ends in .safetensors.")
     path = path or checked_path(name)
     tensors, metadata, sha256 = read_safetensors(path)
-    header = json.loads(metadata.get("gan_inversion", "{}"))
-    if header.get("kind") != kind:
-        raise UserError(f"{path}: this is {header.get('kind') or 'no trained part of this project'}, not {kind}.")
-    if header["generator_sha256"] != generator.sha256:
+    try:
+        header = json.loads(metadata.get("gan_inversion", "{}"))
+    except (ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict) or header.get("kind") != kind:
+        found = header.get("kind") if isinstance(header, dict) else None
+        raise UserError(f"{path}: this is {found or 'no trained part of this project'}, not {kind}.")
+    facts, trained_for = header.get("facts"), header.get("generator_sha256")
+    if not isinstance(facts, dict) or not isinstance(trained_for, str):
+        raise UserError(f"{path}: its header does not say what these {kind} belong to. Make or fetch it again.")
+    if trained_for != generator.sha256:
         raise UserError(
             f"{path}: trained for another generator.\n  this generator  {generator.sha256}\n"
-            f"  trained for     {header['generator_sha256']}\nFor other generators: experiment=any_generator, "
+            f"  trained for     {trained_for}\nFor other generators: experiment=any_generator, "
             "or start=mean for invert.py; or train it anew."
         )
     tensors = {key: tensor.float() for key, tensor in tensors.items()}
-    return Trained(tensors, header["facts"], sha256)
+    for key, tensor in tensors.items():
+        if not bool(tensor.isfinite().all()):
+            raise UserError(f"{path}: damaged: {key} has numbers that are not finite. Make or fetch it again.")
+    return Trained(tensors, facts, sha256)
+
+
+@contextmanager
+def whole(name: str, kind: str) -> Iterator[None]:
+    """Raises UserError for whatever goes wrong inside: tensors or facts of `name` are missing, or have other shapes."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else ""
+        raise UserError(
+            f"{name}: not whole {kind} ({type(error).__name__}: {reason}). Make or fetch it again."
+        ) from error
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str], str]:
     """Tensors, header and the file's sha256. Raises UserError, naming the file, if it is missing or damaged."""
     try:
-        data = path.read_bytes()
+        data = expanded(path).read_bytes()
         tensors = load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__") or {}
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, ValueError, LookupError) as error:  # KeyError: a type that torch has no name for
         raise UserError(f"{path}: not a safetensors file, or damaged ({error}).") from error
     return tensors, header, hash_of(data)

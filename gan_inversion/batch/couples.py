@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..storage import Folder
+from ..storage import Folder, expanded
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Manifest:
 def split(url: str) -> tuple[Folder, str]:
     """The folder that a file is in, and its name there."""
     if "://" not in url:
-        path = Path(url).expanduser().absolute()  # other processes may work in other folders
+        path = expanded(url).absolute()  # other processes may work in other folders
         return Folder(str(path.parent)), path.name
     start, _, rest = url.partition("://")
     parent, _, name = rest.rpartition("/")

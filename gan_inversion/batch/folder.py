@@ -2,6 +2,7 @@
 
 couples/ID/...           as of a single family, with timings.json apart
 thumbs/ID/NAME.jpg       for the report
+couples/ID/begun.json    while they are written: their names, so that what a killed run left is known as its own
 couples/ID/done.json     written last: checksums of the others, and the couple's rows of the table
 couples/ID/failed.json   instead of all of these: why there is no child
 """
@@ -13,7 +14,7 @@ import json
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,8 @@ from ..store.inversions import Inverted
 from .couples import Couple
 
 COUPLES, THUMBS, DONE, FAILED, TIMINGS = "couples", "thumbs", "done.json", "failed.json", "timings.json"
-# What this project writes into a couple's folder and beside the page; the rest is somebody else's.
-OURS = re.compile(
-    r"(done|failed|family|timings)\.json|latents\.safetensors|(child|father|mother|contact_sheet)[\w.]*|\..*\.part"
-)
+BEGUN, SHEET = "begun.json", "contact_sheet"
+PART = re.compile(r"\..+\.[0-9a-f]{12}\.part")  # how `storage.write_atomically` calls what is not whole yet
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,8 @@ def save_couple(
     """Write a couple's folder and thumbnails; the marker last. What an earlier attempt left is removed first."""
     place, thumbs = output / COUPLES / couple.id, output / THUMBS / couple.id
     clear(output, couple.id)
+    files = files_of(family)
+    place.write(BEGUN, to_json({"files": files}))
     with _staged(place) as root:
         folder = RunFolder(root)
         begin = time.perf_counter()
@@ -63,6 +64,7 @@ def save_couple(
         spent = {**clock, "report": time.perf_counter() - begin}
         save_timings(folder, {part: round(seconds, 3) for part, seconds in spent.items()})
         names = sorted({*folder.written, SUMMARY} - {TIMINGS})
+        assert set(names) < set(files)  # or a killed run would leave what nobody knows
         written = {name: (root / name).read_bytes() for name in names}
         document = json.loads(written[SUMMARY])
     small = thumbs_of(family)
@@ -72,6 +74,7 @@ def save_couple(
     small_sums = {name: [len(data), hash_of(data)] for name, data in small.items()}
     rows = rows_of(couple, document, [item.face.warnings for item in family.inverted])
     marker = {"couple": identity, "files": sums, "thumbs": small_sums, "rows": rows}
+    place.remove(BEGUN)
     place.write(DONE, to_json(marker))
 
 
@@ -81,14 +84,45 @@ def save_failure(output: Folder, couple: Couple, identity: str, reason: str) -> 
     (output / COUPLES / couple.id).write(FAILED, to_json({"couple": identity, "error": reason}))
 
 
+def files_of(family: Family) -> list[str]:
+    """Names of all that is written into a couple's folder, but for its markers."""
+    drawn = [f"{name}_inversion" if name in family.photos else name for name in family.pictures] + [SHEET]
+    crops, pictures = [f"{role}.png" for role in family.photos], [f"{name}.png" for name in drawn]
+    return [*crops, *pictures, *(f"{name}.json" for name in pictures), "latents.safetensors", TIMINGS, SUMMARY]
+
+
 def clear(output: Folder, name: str) -> None:
-    """Remove what an earlier attempt at this couple left: its marker first, so that it is never half there and done."""
+    """Remove what an earlier attempt at this couple left, and nothing else: what its markers or its family.json list.
+
+    The marker goes first, so that it is never half there and done; the lists go last, so that a killed removal goes on.
+    """
     place, thumbs = output / COUPLES / name, output / THUMBS / name
-    place.remove(DONE)
-    for folder in (place, thumbs):
-        for file in filter(OURS.fullmatch, folder.names()):
-            if folder.local is None or (folder.local / file).is_file():
-                folder.remove(file)
+    listed = {kind: _listed(place, kind) for kind in (DONE, SUMMARY, BEGUN)}
+    if listed[DONE] is not None:
+        place.remove(DONE)
+    files = {file for names in listed.values() for file in names or ()} - {SUMMARY}
+    _remove(thumbs, [f"{file.removesuffix('.png')}.jpg" for file in files if file.endswith(".png")])
+    _remove(place, [*files, *(kind for kind in (SUMMARY, BEGUN) if listed[kind] is not None)])
+    if "couple" in read_json(place, FAILED):
+        place.remove(FAILED)
+    for folder in (place.local, thumbs.local):
+        for part in folder.glob(".*.part") if folder is not None else ():
+            if PART.fullmatch(part.name):
+                part.unlink(missing_ok=True)
+
+
+def _listed(place: Folder, marker: str) -> list[str] | None:
+    """The files that a marker, or a family.json, lists; None if it is not there, or lists none."""
+    files = read_json(place, marker).get("files")
+    if not isinstance(files, (list, dict)):
+        return None
+    return [file for file in files if isinstance(file, str) and Path(file).name == file]
+
+
+def _remove(folder: Folder, names: Iterable[str]) -> None:
+    for name in sorted(names, key=lambda name: name in (SUMMARY, BEGUN)):
+        if folder.local is None or (folder.local / name).is_file():
+            folder.remove(name)
 
 
 def is_whole(output: Folder, couple: Couple, marker: Mapping[str, Any], verify: bool) -> bool:
@@ -116,7 +150,7 @@ def thumbs_of(family: Family) -> dict[str, bytes]:
     """File name -> JPEG."""
     small = {f"{item.face.name}.jpg": thumbnail(item.face.pixels, False) for item in family.inverted}
     for name, pixels in family.pictures.items():
-        small[f"{name}_inversion.jpg" if name in ("father", "mother") else f"{name}.jpg"] = thumbnail(pixels, True)
+        small[f"{name}_inversion.jpg" if name in family.photos else f"{name}.jpg"] = thumbnail(pixels, True)
     return small
 
 

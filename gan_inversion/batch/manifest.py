@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import StorageError, UserError, suggestion
 from ..image import SUFFIXES
-from ..storage import Folder
+from ..storage import Folder, expanded
 from ..store.keys import files_of
 from .couples import Couple, Manifest, split
 from .manifest_cells import LEAST, plain, problem_with, problem_with_id, value_of
@@ -45,7 +45,7 @@ def read_manifest(url: str, check: Callable[[Mapping[str, Any]], None], leave_ou
         couples = reader.table(read_rows(url, data), text=name.lower().endswith(".csv"))
         reader.photos(folder)
     else:
-        folder = Folder(url if "://" in url else str(Path(url).expanduser().absolute()))
+        folder = Folder(url if "://" in url else str(expanded(url).absolute()))
         reader = _Reader(check, folder.local)
         couples = reader.folders(pictures(folder, url, leave_out))
     problems = [text for _, text in sorted(reader.problems, key=itemgetter(0))]

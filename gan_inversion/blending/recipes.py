@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..interfaces import Generator, Inversion
+from ..latents import check_shape
 from .interpolation import MIXES
 
 log = logging.getLogger(__name__)
@@ -119,10 +120,11 @@ class Crossover(Recipe):
 def check_parents(
     father: Inversion, mother: Inversion, generator: Generator, names: tuple[str, str] = ("father", "mother")
 ) -> None:
-    """Raises UserError, by `names`, if the two belong to different generators, or not to this one."""
+    """Raises UserError, by `names`, if the two belong to different generators, or not to this one, or do not fit it."""
     for parent, inversion in zip(names, (father, mother), strict=True):
         if inversion.generator_sha256 != generator.sha256:
             raise UserError(
                 f"the {parent}'s latents belong to another generator ({inversion.generator_sha256[:12]}, not "
                 f"{generator.sha256[:12]}): latents of different generators cannot be blended. Invert both with the same."
             )
+        check_shape(inversion.latents, generator, f"the {parent}'s latents")

@@ -18,7 +18,7 @@ from ..errors import UserError
 from ..estimators.lpips_network import lpips_network
 from ..image import area_resize
 from ..interfaces import Generator, Inversion, Latents
-from ..latents import draw, hash_of_latents, latents_at, load_all_latents, split_entry
+from ..latents import check_shape, draw, hash_of_latents, latents_at, load_all_latents, split_entry
 from .interpolation import MIXES
 
 MEASURED = 256  # pixels at which distances are measured
@@ -69,6 +69,7 @@ def load_stops(entries: Sequence[str], generator: Generator) -> list[Stop]:
             raise UserError(
                 f"{stop.file}: these latents belong to another generator. Choose it, or leave the file out."
             )
+        check_shape(stop.inversion.latents, generator, f"{stop.file}: {stop.name}")
     if len(stops) < 2:
         raise UserError(f"latents: a walk needs at least two, not {len(stops)}. Name more, as FILE:NAME.")
     return stops

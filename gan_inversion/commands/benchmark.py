@@ -35,11 +35,9 @@ class Benchmark(Common):
             made = {name: self._recipe(extra, call).inverter() for name, extra in self.recipes.items()}
         inverters = {n: Inverter(generator, s.space, s.start, s.losses, s.optimiser) for n, s in made.items()}
         paths = album.find_photos(self.photos)
-        photos, unread = album.load_all(paths)
-        hashes = {name: photo.sha256 for name, photo in photos.items()}
-        folder, _ = open_job(self, call, paths.values(), photos=hashes)
+        folder, _ = open_job(self, call, paths.values(), photos=album.hashes_of(paths))
         with clock("align"):
-            faces, unaligned = album.align_all(photos, fitting(self.aligner, generator), None)
+            faces, failures = album.load_and_align(paths, fitting(self.aligner, generator), None)
         results = benchmark.compare_all(inverters, faces, self.seed, self.metrics, self.points, say)
         peak = benchmark.machine_peak()
         document = {
@@ -47,7 +45,7 @@ class Benchmark(Common):
             "peak_gigaflops": peak / 1e9,
             "peak_memory_gb": benchmark.peak_memory(),
             "seconds": clock.seconds,
-            "failed": {**unread, **unaligned},
+            "failed": failures,
             "settings": {name: inverter.settings(self.seed) for name, inverter in inverters.items()},
             "steps": {name: benchmark.step_costs(inverter, faces[0], peak) for name, inverter in inverters.items()},
             "mean": benchmark.summary(results),

@@ -84,8 +84,8 @@ class EvaluateChildren(Inverting, Conceiving):
     def _photographed(self, families: list[KinPhotos], generator: Generator) -> tuple[list[Couple], dict[str, str]]:
         """Aligned, parents inverted (each once, by the store). -> couples, reasons of photographs that failed."""
         wanted = dict.fromkeys(path for kin in families for path in kin.photos)
-        photos, unread = album.load_all({str(path): path for path in wanted})
-        faces, unaligned = album.align_all(photos, fitting(self.aligner, generator), None)
+        aligner = fitting(self.aligner, generator)
+        faces, failures = album.load_and_align({str(path): path for path in wanted}, aligner, None)
         by_path = {face.name: face for face in faces}
         parents = [str(p) for kin in families for p in (kin.father, kin.mother) if str(p) in by_path]
         task, todo = self.task(), [by_path[name] for name in dict.fromkeys(parents)]
@@ -102,6 +102,6 @@ class EvaluateChildren(Inverting, Conceiving):
                 pictures = photo_picture(by_path[father]), photo_picture(by_path[mother])
                 name = f"{len(couples):04d}_{kin.family}"
                 couples.append(Couple(name, kin.family, inversions[father], inversions[mother], *pictures, children))
-        reasons = {**unread, **unaligned, **{item.face.name: item.reason for item in failed}}
+        reasons = {**failures, **{item.face.name: item.reason for item in failed}}
         root = f"{Path(str(self.data))}/"
         return couples, {name.removeprefix(root): reason.replace(root, "") for name, reason in reasons.items()}

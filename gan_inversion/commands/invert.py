@@ -23,16 +23,15 @@ class Invert(Inverting):
         with clock("load"):
             inverter = task.make_inverter()
             paths = album.find_photos(self.photos)
-            photos, unread = album.load_all(paths)
-        hashes = {name: photo.sha256 for name, photo in photos.items()}
+            hashes = album.hashes_of(paths)
         folder, _ = open_job(self, call, paths.values(), photos=hashes)
         with clock("align"):
             aligner = fitting(self.aligner, inverter.generator)
-            faces, unaligned = album.align_all(photos, aligner, self.face, folder)
+            faces, failures = album.load_and_align(paths, aligner, self.face, folder)
         with clock("invert"), InversionBar(len(faces), inverter.steps) as bar:
             seeds = [self.seed] * len(faces)
             found, failed = invert_faces(faces, seeds, task, self.runner, self.store, bar)
         with clock("report"):
-            rows = album.save_all(folder, list(paths), found, failed, {**unread, **unaligned}, inverter)
+            rows = album.save_all(folder, list(paths), found, failed, failures, inverter)
         save_timings(folder, clock.seconds)
         album.say_goodbye(folder, rows)

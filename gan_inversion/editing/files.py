@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..assets.trained import load_trained, save_tensors
+from ..assets.trained import load_trained, save_tensors, whole
 from ..errors import UserError, suggestion
 from ..image import area_resize
 from ..interfaces import Generator
 from ..latents import hash_of_ws
 from ..spaces.p_space import from_p, to_p
+from ..storage import expanded
 from .reader import Reader, from_tensors, to_tensors
+from .regions import REGIONS
 
 MASK = 64  # pixels of stored masks
 DIRECTIONS, REGIONS_FILE = "directions", "regions"  # what their files say they are
@@ -80,11 +82,15 @@ def load_directions(path: str, generator: Generator) -> Directions:
         trained = load_trained(path, DIRECTIONS, generator)
         vectors = _part(trained.tensors, "direction.")
         reader = _part(trained.tensors, "reader.")
-        facts = trained.facts
-        made = from_tensors(reader) if reader else None
-        return Directions(vectors, facts["deviations"], facts["space"], made, trained.sha256)
+        with whole(path, DIRECTIONS):
+            _check(vectors, ((generator.w_dim,), (generator.num_ws, generator.w_dim)))
+            space = {"w": "w", "p": "p"}[trained.facts["space"]]
+            deviations = {str(name): float(value) for name, value in trained.facts["deviations"].items()}
+            made = from_tensors(reader) if reader else None
+            return Directions(vectors, deviations, space, made, trained.sha256)
+    file = expanded(path)
     try:
-        values = np.load(path, allow_pickle=False) if suffix == ".npy" else torch.load(path, "cpu", weights_only=True)
+        values = np.load(file, allow_pickle=False) if suffix == ".npy" else torch.load(file, "cpu", weights_only=True)
         vector = torch.as_tensor(values).detach().float().squeeze()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
@@ -122,7 +128,19 @@ def save_regions(path: Path, regions: Regions, generator: Generator, facts: Mapp
 def load_regions(path: str, generator: Generator) -> Regions:
     """A catalogue entry or a .safetensors file. Raises UserError if it is missing or another generator's."""
     trained = load_trained(path, REGIONS_FILE, generator)
-    return Regions(_part(trained.tensors, "choice."), trained.tensors["masks"], trained.sha256)
+    choice = _part(trained.tensors, "choice.")
+    with whole(path, REGIONS_FILE):
+        _check({region: choice[region] for region in REGIONS}, (tuple(generator.style_rows.shape),))
+        masks = trained.tensors["masks"]
+        _check({"masks": masks[:, 0, 0]}, ((len(REGIONS) + 1,),))
+        return Regions(choice, masks, trained.sha256)
+
+
+def _check(tensors: Mapping[str, Tensor], shapes: Sequence[tuple[int, ...]]) -> None:
+    """Raises ValueError for another shape than one of `shapes`, and where there is no tensor at all."""
+    wrong = {name: list(tensor.shape) for name, tensor in tensors.items() if tuple(tensor.shape) not in shapes}
+    if wrong or not tensors:
+        raise ValueError(f"its shapes {wrong} are not {' or '.join(map(str, shapes))}")
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

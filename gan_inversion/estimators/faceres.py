@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..assets.catalogue import load_weights
 from ..interfaces import FaceLabels
+from ..runtime import place_of
 from .chips import chip
 
 STRIDED = (0, 3, 7, 11, 23)  # convolutions of MobileNet that halve the side
@@ -58,7 +59,11 @@ class FaceRes(nn.Module):
         return F.linear(x, self.get_buffer(f"{name}_weight"), self.get_buffer(f"{name}_bias"))
 
 
-@cache
 def faceres(device: str = "cpu") -> FaceRes:
     """One network a device in a process. Raises UserError, saying what to run, when it was not fetched."""
+    return _load(place_of(device))
+
+
+@cache
+def _load(device: torch.device) -> FaceRes:
     return FaceRes(load_weights("faceres")).to(device)

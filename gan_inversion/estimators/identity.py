@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..assets.catalogue import load_weights
+from ..runtime import place_of
 from .chips import chip
 
 MEAN = (122.782, 117.001, 104.298)
@@ -65,7 +66,11 @@ def _padded(x: Tensor, like: Tensor) -> Tensor:
     return F.pad(x, (0, missing[2], 0, missing[1], 0, missing[0]))
 
 
-@cache
 def dlib_resnet(device: str = "cpu") -> DlibResNet:
     """One network a device in a process. Raises UserError, saying what to run, when it was not fetched."""
+    return _load(place_of(device))
+
+
+@cache
+def _load(device: torch.device) -> DlibResNet:
     return DlibResNet(load_weights("dlib_face_recognition")).to(device)

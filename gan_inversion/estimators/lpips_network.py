@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..assets.catalogue import load_weights
 from ..errors import UserError
+from ..runtime import place_of
 
 BACKBONES = {"alex": "lpips_alexnet", "vgg": "lpips_vgg16"}
 
@@ -57,7 +58,11 @@ def _copy(parameter: Tensor | None, value: Tensor) -> None:
     parameter.copy_(value)
 
 
-@cache
 def lpips_network(backbone: str, device: str = "cpu") -> LPIPSNetwork:
     """One network a backbone and device in a process: losses and metrics share it."""
+    return _load(backbone, place_of(device))
+
+
+@cache
+def _load(backbone: str, device: torch.device) -> LPIPSNetwork:
     return LPIPSNetwork(backbone).to(device)

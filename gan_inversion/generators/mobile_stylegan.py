@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..assets.catalogue import load_weights
-from ..assets.trained import load_trained
+from ..assets.trained import load_trained, whole
 from ..errors import UserError
 from ..image import area_resize
 from ..interfaces import WStatistics
@@ -295,5 +295,6 @@ def ffhq(device: str = "cpu", preview_heads: str | None = "preview_heads_mobile_
     generator = MobileStyleGAN(load_weights("mobile_stylegan_ffhq"), device)
     if preview_heads:
         trained = load_trained(preview_heads, HEADS, generator)
-        generator.use_previews(heads_from(trained.tensors, generator.w_dim, device), trained.sha256)
+        with whole(preview_heads, HEADS):
+            generator.use_previews(heads_from(trained.tensors, generator.w_dim, device), trained.sha256)
     return generator

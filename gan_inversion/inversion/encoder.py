@@ -7,7 +7,6 @@ It sees a face only through LPIPS-AlexNet's frozen features, is small, and was t
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,10 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..assets.catalogue import read_catalogue
-from ..assets.trained import load_trained, read_safetensors
+from ..assets.trained import load_trained, whole
+from ..errors import UserError
 from ..estimators.lpips_network import LPIPSNetwork, lpips_network
 from ..image import area_resize
 from ..interfaces import Generator, WStatistics
+from ..storage import remembered_sha256
 
 ENCODER = "encoder"  # what its file says it is
 SIZE, GRID = 256, 15  # pixels it looks at; cells of the finest grid that it keeps
@@ -93,13 +94,18 @@ def load_encoder(name: str, generator: Generator) -> Encoder:
 @lru_cache(maxsize=2)
 def _load_encoder(name: str, sha256: str, generator: Any) -> Encoder:
     """Once for each content of the file, so that a result and its key never speak of two encoders."""
-    state = load_trained(name, ENCODER, generator).tensors
-    encoder = Encoder(generator.num_ws, generator.w_dim, state["enter.weight"].shape[0], state["inner.weight"].shape[0])
-    encoder.load_state_dict(state)
+    trained = load_trained(name, ENCODER, generator)
+    if trained.sha256 != sha256:
+        raise UserError(f"{name}: changed while it was read. Try again.")
+    state = trained.tensors
+    with whole(name, ENCODER):
+        width, hidden = state["enter.weight"].shape[0], state["inner.weight"].shape[0]
+        encoder = Encoder(generator.num_ws, generator.w_dim, width, hidden)
+        encoder.load_state_dict(state)
     encoder.requires_grad_(False).eval().to(generator.device)
     return encoder
 
 
 def encoder_sha256(name: str) -> str:
-    """Of its file."""
-    return read_catalogue()[name].sha256 if name in read_catalogue() else read_safetensors(Path(name))[2]
+    """Of its file, which is hashed once as long as it stays the same: each face's key asks for it."""
+    return read_catalogue()[name].sha256 if name in read_catalogue() else remembered_sha256(name)

@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..estimators.lpips_network import lpips_network
 from ..image import area_resize
 from ..interfaces import Generator
-from ..latents import NAMES_A_FILE, describe, hash_of_ws, load_latents
+from ..latents import NAMES_A_FILE, check_shape, describe, hash_of_ws, load_latents
 from ..spaces.p_space import draw_back
 from ..spaces.population import truncated
 from .encoder import encode, encoder_sha256, load_encoder
@@ -132,4 +132,5 @@ class FromInversion:
         found = load_latents(self.path, name)
         if found.generator_sha256 != generator.sha256:
             raise UserError(f"start.path={self.path}: these latents belong to another generator.")
+        check_shape(found.latents, generator, f"start.path={self.path}")
         return found.ws[None].to(target.device)

@@ -16,6 +16,7 @@ from scipy.optimize import linear_sum_assignment
 
 from ..errors import UserError
 from ..image import SUFFIXES
+from ..storage import expanded
 
 CHILD, SIBLING, PARENT = 1, 2, 4  # FIW_RIDs.csv; 3 grandchild, 5 spouse, 6 grandparent, 7 and 8 great-, 9 to be decided
 
@@ -48,7 +49,7 @@ def find_families(folder: str | Path, layout: str) -> list[KinPhotos]:
     """
     if layout not in LAYOUTS:
         raise UserError(f"layout: unknown {layout}. Known: {', '.join(LAYOUTS)}")
-    folder = Path(folder).expanduser()
+    folder = expanded(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder. Check the path; kinship sets must be asked for from their authors.")
     read, pattern = LAYOUTS[layout]
@@ -62,7 +63,7 @@ def find_families(folder: str | Path, layout: str) -> list[KinPhotos]:
 
 def pairs_of_photos(folder: str | Path) -> list[KinPhotos]:
     """Strangers' pictures in a folder, two by two in the order of their names; an odd one is left over."""
-    root = Path(folder).expanduser()
+    root = expanded(folder)
     if not root.is_dir():
         raise UserError(f"{folder}: no such folder.")
     photos = _photos(root)

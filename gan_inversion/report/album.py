@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..image import SUFFIXES, Photo, load_photo
+from ..image import SUFFIXES, load_photo
 from ..interfaces import AlignedFace, Aligner
 from ..inversion.inverter import Inverter
 from ..latents import save_latents
 from ..runtime import versions
+from ..storage import expanded, sha256_of_file
 from ..store.inversions import Failed, Inverted
 from .family import decode, describe_inversion, facts_of
 from .run_folder import RunFolder
@@ -22,13 +24,14 @@ from .trace import save_trace
 
 log = logging.getLogger(__name__)
 
+SUMMARY = "metrics.json"
 DERIVED = ("_inversion", "_faces", "_trace")  # endings of the files that are made; a photograph so named gets another
 
 
 def find_photos(places: Sequence[str]) -> dict[str, Path]:
     """Files, and the pictures in folders -> unique name: path. Raises UserError for what does not exist or is empty."""
     paths: list[Path] = []
-    for place in (Path(p).expanduser() for p in places):
+    for place in map(expanded, places):
         if place.is_dir():
             files = sorted(path for path in place.iterdir() if path.is_file() and not path.name.startswith("."))
             inside = [path for path in files if path.suffix.lower() in SUFFIXES]
@@ -52,27 +55,27 @@ def find_photos(places: Sequence[str]) -> dict[str, Path]:
     return named
 
 
-def load_all(paths: Mapping[str, Path]) -> tuple[dict[str, Photo], dict[str, str]]:
-    """Photographs by name, and the reason for each that cannot be read."""
-    photos, failures = {}, {}
+def hashes_of(paths: Mapping[str, Path]) -> dict[str, str]:
+    """SHA-256 of each file that can be read, by name: which photographs a job is about, before any is decoded."""
+    found = {}
     for name, path in paths.items():
-        try:
-            photos[name] = load_photo(path)
-        except UserError as error:
-            failures[name] = str(error)
-            log.error(str(error))
-    return photos, failures
+        with suppress(UserError):  # loading it will tell
+            found[name] = sha256_of_file(path)
+    return found
 
 
-def align_all(
-    photos: Mapping[str, Photo], aligner: Aligner, face: int | None, folder: RunFolder | None = None
+def load_and_align(
+    paths: Mapping[str, Path], aligner: Aligner, face: int | None, folder: RunFolder | None = None
 ) -> tuple[list[AlignedFace], dict[str, str]]:
-    """Aligned faces in order, and the reason for each photograph that gave none. `folder`: for pictures of a choice."""
+    """Aligned faces in order, and the reason for each photograph that cannot be read or gave none.
+
+    One after the other, so that one decoded photograph is in memory at a time. `folder`: for pictures of a choice.
+    """
     faces, failures = [], {}
-    for name, photo in tqdm(photos.items(), desc="aligning", unit="photo", disable=None):
+    for name, path in tqdm(paths.items(), desc="aligning", unit="photo", disable=None):
         preview = folder.root / f"{name}_faces.png" if folder else None
         try:
-            faces.append(aligner(photo, name, face, preview))
+            faces.append(aligner(load_photo(path), name, face, preview))
         except UserError as error:
             failures[name] = str(error)
             log.error(str(error))
@@ -89,7 +92,16 @@ def save_all(
     failures: Mapping[str, str],
     inverter: Inverter,
 ) -> dict[str, dict[str, Any]]:
-    """Per photograph NAME.png, NAME_inversion.png, NAME.safetensors; metrics.json last. Returns its entry for each."""
+    """Per photograph NAME.png, NAME_inversion.png, NAME.safetensors; metrics.json last. Returns its entry for each.
+
+    Raises KeyboardInterrupt, and writes nothing, if this run was cut short and an earlier one of the same job was not.
+    """
+    reasons = {**failures, **{item.face.name: item.reason for item in failed}}
+    told = {*reasons, *(item.face.name for item in found if item.inversion.finished)}
+    interrupted = not told.issuperset(names)
+    if interrupted and folder.keeps_finished(SUMMARY):
+        log.warning("%s: the finished result of an earlier run is kept", folder.root)
+        raise KeyboardInterrupt
     generator, rows = inverter.generator, dict[str, dict[str, Any]]()
     for item in found:
         name, inversion = item.face.name, item.inversion
@@ -102,7 +114,6 @@ def save_all(
         if item.trace:
             save_trace(folder, name, item.trace, facts)
         rows[name] = describe_inversion(item, inverter)
-    reasons = {**failures, **{item.face.name: item.reason for item in failed}}
     for name in names:
         if name in reasons:
             rows[name] = {"status": "failed", "error": reasons[name]}
@@ -111,8 +122,15 @@ def save_all(
     metrics = list(done[0]["metrics"]) if done else []
     means = {metric: sum(row["metrics"][metric]["value"] for row in done) / len(done) for metric in metrics}
     folder.path("timings.json")
-    document = {**facts_of(generator, []), "n": len(done), "mean": means, "photos": rows, "versions": versions()}
-    folder.finish("metrics.json", document)
+    document = {
+        **facts_of(generator, []),
+        "interrupted": interrupted,
+        "n": len(done),
+        "mean": means,
+        "photos": rows,
+        "versions": versions(),
+    }
+    folder.finish(SUMMARY, document)
     return rows
 
 
@@ -120,7 +138,7 @@ def say_goodbye(folder: RunFolder, rows: Mapping[str, Mapping[str, Any]]) -> Non
     """How many of each and where to look. Raises UserError or KeyboardInterrupt unless all succeeded."""
     states = [row["status"] for row in rows.values()]
     failed = [name for name, row in rows.items() if row["status"] == "failed"]
-    print(f"{states.count('done')} of {len(rows)} inverted, {len(failed)} failed: {folder.root / 'metrics.json'}")
+    print(f"{states.count('done')} of {len(rows)} inverted, {len(failed)} failed: {folder.root / SUMMARY}")
     if "interrupted" in states:
         raise KeyboardInterrupt
     if failed:

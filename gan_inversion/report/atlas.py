@@ -18,8 +18,9 @@ from ..errors import UserError
 from ..estimators.identity import DlibResNet
 from ..image import to_tensor, to_uint8
 from ..interfaces import Generator, Inversion, WStatistics
-from ..latents import draw, hash_of_latents, load_all_latents
+from ..latents import OtherContentError, check_shape, draw, hash_of_latents, load_all_latents
 from ..spaces.population import sample_w
+from ..storage import expanded
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,13 @@ def find_faces(places: Sequence[str], generator: Generator) -> list[Point]:
     faces: list[Point] = []
     used: set[str] = set()
     for path, label, named in _files(places):
-        found = load_all_latents(path)
+        try:
+            found = load_all_latents(path)
+        except OtherContentError:
+            if named:
+                raise
+            log.info("%s: no file of stored latents, left out", path)
+            continue
         if not found or any(one.ws.shape != (generator.num_ws, generator.w_dim) for one in found.values()):
             if named:
                 raise UserError(
@@ -58,11 +65,10 @@ def find_faces(places: Sequence[str], generator: Generator) -> list[Point]:
                 )
             log.info("%s: no latents, left out", path)
             continue
-        if not named and all(one.generator_sha256 == "" for one in found.values()):
-            log.info("%s: no file of stored latents, left out", path)
-            continue
         if any(one.generator_sha256 != generator.sha256 for one in found.values()):
             raise UserError(f"{path}: these latents belong to another generator. Choose it, or leave the file out.")
+        for name, one in found.items():
+            check_shape(one.latents, generator, f"{path}: {name}")
         names = _names(label, found)
         while used & set(names.values()):
             label += "_2"
@@ -85,7 +91,7 @@ def _names(label: str, found: Iterable[str]) -> dict[str, str]:
 def _files(places: Sequence[str]) -> list[tuple[Path, str, bool]]:
     """(path, label, was it named itself), each file once. A run's `latents.safetensors` is called as its folder."""
     files: dict[Path, tuple[Path, str, bool]] = {}
-    for place in (Path(p).expanduser() for p in places):
+    for place in map(expanded, places):
         if not place.exists():
             raise UserError(f"{place}: no such file or folder.")
         inside = sorted(place.rglob("*.safetensors")) if place.is_dir() else [place]

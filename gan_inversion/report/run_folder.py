@@ -17,7 +17,7 @@ from ..image import crop_bytes, save_synthetic
 from ..interfaces import AlignedFace, Generator
 from ..latents import to_json
 from ..runtime import versions
-from ..storage import write_atomically
+from ..storage import expanded, write_atomically
 
 JOB = ".hydra/job.json"
 # One a script, written last: the mark of a finished run.
@@ -88,9 +88,9 @@ def open_folder(
     `overwrite`, what the earlier run listed as its own is removed, and nothing more. A folder that no run made, or that
     holds an input, is never overwritten.
     """
-    folder = Path(path).expanduser()
+    folder = expanded(path)
     for item in inputs:
-        if Path(item).expanduser().resolve().parent == folder.resolve():
+        if expanded(item).resolve().parent == folder.resolve():
             raise UserError(f"output_dir={path} holds the input {Path(item).name}. Choose another folder.")
     try:
         present = {item.name for item in folder.iterdir()} if folder.exists() else set()

@@ -48,11 +48,12 @@ def compute_statistics(generator: Generator) -> WStatistics:
 
 
 def cached_statistics(generator: Generator, kind: str = "") -> WStatistics:
-    """The same, kept beside the weights under the generator's hash. A cache that cannot be written costs a second a run.
+    """The same, kept beside the weights under all that can change them. A cache that cannot be written costs a second a run.
 
     kind: which of several Ws of this generator.
     """
-    name = f"statistics_{generator.sha256[:16]}_{generator.device.type}{kind}"
+    drawn = f"{SAMPLES}_{SEED}_torch_{torch.__version__}"
+    name = f"statistics_{generator.sha256[:16]}_{generator.device.type}{kind}_{drawn}"
     tensors = catalogue.read_cache(name)
     if tensors is None:
         statistics = compute_statistics(generator)

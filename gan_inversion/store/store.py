@@ -11,7 +11,6 @@ The JSON is written last and holds a checksum of the whole entry: an entry witho
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import time
@@ -23,22 +22,21 @@ import cv2
 import numpy as np
 import PIL
 import torch
-from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from .. import __version__
 from ..errors import StorageError
-from ..image import Photo, crop_bytes
+from ..image import Photo, crop_bytes, open_picture
 from ..interfaces import AlignedFace, Aligner, Inversion
-from ..latents import describe, hash_of, noise_from, noise_tensors, to_json
+from ..latents import describe, hash_of, noise_from, noise_tensors, problem_with, to_json
 from ..storage import Folder
 
 log = logging.getLogger(__name__)
 
 FACES, INVERSIONS, PHOTOS = "faces", "inversions", "photos"
 DATA = {FACES: ".png", INVERSIONS: ".safetensors"}  # what lies beside the JSON
-DAMAGED = ".damaged"
+MARKER, DAMAGED = ".json", ".damaged"
 STATES = ("whole", "damaged", "incomplete", "unreadable")
 PATIENCE = (1.0, 4.0)  # seconds before a storage that is far away is asked again
 
@@ -75,13 +73,15 @@ class Store:
         if entry is None:
             return None
         try:
-            data, fields = entry
-            tensors, metrics = load(data), fields.pop("metrics")
+            fields = dict(entry.fields)
+            tensors, metrics = load(entry.data), fields.pop("metrics")
+            if problem := problem_with(tensors["ws"], 2):
+                raise ValueError(f"ws {problem}")
             noise, features = noise_from(tensors, "noise."), tensors.get("features")
             inversion = Inversion(ws=tensors["ws"], noise=noise, features=features, **fields)
             return Record(inversion, metrics, self._seconds(key))
         except (ValueError, KeyError, TypeError, SafetensorError) as error:
-            self._set_aside(INVERSIONS, key, error)
+            self._set_aside(INVERSIONS, key, entry.files, error)
             return None
 
     def put(self, key: str, record: Record, photo_sha256: str = "") -> None:
@@ -105,13 +105,12 @@ class Store:
         if entry is None:
             return None
         try:
-            data, fields = entry
-            pixels = np.array(Image.open(io.BytesIO(data)).convert("RGB"))
-            quad = tuple((float(x), float(y)) for x, y in fields["quad"])
-            remarks = tuple(photo.name + remark for remark in fields["remarks"])
-            return AlignedFace(pixels, name, photo.sha256, quad, remarks, data)
+            pixels = np.array(open_picture(entry.data, ("PNG",)).convert("RGB"))
+            quad = tuple((float(x), float(y)) for x, y in entry.fields["quad"])
+            remarks = tuple(photo.name + remark for remark in entry.fields["remarks"])
+            return AlignedFace(pixels, name, photo.sha256, quad, remarks, entry.data)
         except (ValueError, KeyError, TypeError, OSError) as error:
-            self._set_aside(FACES, key, error)
+            self._set_aside(FACES, key, entry.files, error)
             return None
 
     def put_face(self, key: str, face: AlignedFace, photo: Photo) -> None:
@@ -131,7 +130,7 @@ class Store:
     def check(self, kind: str, key: str) -> str:
         """Whether an entry is what was written: one of `STATES`. Nothing is set aside."""
         try:
-            self._parse(kind, key)
+            _parsed(kind, self._files(kind, key))
         except FileNotFoundError:
             return "incomplete"
         except ValueError:
@@ -147,18 +146,16 @@ class Store:
     def _write(self, kind: str, key: str, data: bytes, fields: dict[str, Any]) -> None:
         base = name_of(kind, key)
         self._folder.write(base + DATA[kind], data)
-        self._folder.write(f"{base}.json", to_json({**fields, "sha256": _checksum(data, fields)}))
+        self._folder.write(base + MARKER, to_json({**fields, "sha256": _checksum(data, fields)}))
 
-    def _read(self, kind: str, key: str) -> tuple[bytes, dict[str, Any]] | None:
+    def _read(self, kind: str, key: str) -> _Entry | None:
         if self.path is None:
             return None
         for pause in (*PATIENCE, None):
             try:
-                return self._parse(kind, key)
+                files = self._files(kind, key)
+                break
             except FileNotFoundError:
-                return None
-            except ValueError as error:
-                self._set_aside(kind, key, error)
                 return None
             except StorageError as error:
                 if self._folder.local is not None:
@@ -167,33 +164,45 @@ class Store:
                 if pause is None:
                     raise
                 time.sleep(pause)
-        raise AssertionError("not reached")
+        try:
+            return _parsed(kind, files)
+        except ValueError as error:
+            self._set_aside(kind, key, files, error)
+            return None
 
-    def _parse(self, kind: str, key: str) -> tuple[bytes, dict[str, Any]]:
-        """Data and fields. Raises FileNotFoundError, or ValueError if they are not what was written."""
-        base = name_of(kind, key)
-        fields = json.loads(self._folder.read(f"{base}.json"))
-        data = self._folder.read(base + DATA[kind])
-        if not isinstance(fields, dict) or fields.pop("sha256", None) != _checksum(data, fields):
-            raise ValueError("its checksum differs")
-        return data, fields
+    def _files(self, kind: str, key: str) -> dict[str, bytes]:
+        """An entry's files by suffix. Raises FileNotFoundError if it is not there, or not whole yet."""
+        return {suffix: self._folder.read(name_of(kind, key) + suffix) for suffix in (MARKER, DATA[kind])}
 
-    def _set_aside(self, kind: str, key: str, error: Exception) -> None:
-        """Kept for whoever wants to know what happened to it. Object stores cannot rename: copied, then removed."""
+    def _set_aside(self, kind: str, key: str, seen: dict[str, bytes], error: Exception) -> None:
+        """What was `seen` is copied for whoever wants to know what happened to it. Nothing is removed, which another
+        process may have just made again: making it again replaces it."""
         log.warning("store entry %s is damaged (%s): set aside, made again", key[:12], error)
-        for suffix in (".json", DATA[kind]):
-            name = name_of(kind, key) + suffix
-            try:
-                self._folder.write(name + DAMAGED, self._folder.read(name))
-            except FileNotFoundError:
-                continue
-            self._folder.remove(name)
+        for suffix, data in seen.items():
+            self._folder.write(name_of(kind, key) + suffix + DAMAGED, data)
 
     def _seconds(self, key: str) -> float:
         try:
             return float(json.loads(self._folder.read(f"{name_of(INVERSIONS, key)}.timings.json"))["seconds"])
         except (OSError, StorageError, ValueError, KeyError, TypeError):
             return 0.0
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What was read of an entry."""
+
+    data: bytes
+    fields: dict[str, Any]
+    files: dict[str, bytes]
+
+
+def _parsed(kind: str, files: dict[str, bytes]) -> _Entry:
+    """Raises ValueError if the files are not what was written."""
+    data, fields = files[DATA[kind]], json.loads(files[MARKER])
+    if not isinstance(fields, dict) or fields.pop("sha256", None) != _checksum(data, fields):
+        raise ValueError("its checksum differs")
+    return _Entry(data, fields, files)
 
 
 def name_of(kind: str, key: str) -> str:

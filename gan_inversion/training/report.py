@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from ..report.plots import png_of
 from ..report.progress import Showing
 from ..report.run_folder import RunFolder
 from ..report.trace import plot_losses
+from ..storage import expanded
 from .samples import Samples
 from .trainer import Curve, LossOf, train
 
@@ -74,7 +74,7 @@ def fit(
 
 def rendered(training: Training, generator: Generator) -> Samples:
     """The samples to train on, with a bar while they are rendered."""
-    samples = Samples(Path(training.samples_dir), training.settings["samples"], training.settings["seed"])
+    samples = Samples(expanded(training.samples_dir), training.settings["samples"], training.settings["seed"])
     with Showing("rendering", samples.count) as bar:
         samples.render(generator, bar.reach)
     return samples

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from ..assets.trained import read_safetensors
+from ..assets.trained import read_safetensors, whole
 from ..errors import UserError
 from ..storage import write_atomically
 
@@ -68,15 +68,16 @@ def _checkpoint(path: Path, model: nn.Module, adam: torch.optim.Adam, curve: Cur
 
 def _resume(path: Path, model: nn.Module, adam: torch.optim.Adam, identity: str) -> Curve:
     tensors, meta, _ = read_safetensors(path)
-    record = json.loads(meta.get("training", "{}"))
-    if record.get("identity") != identity:
-        raise UserError(f"{path} belongs to a training with other settings. Choose another output_dir.")
-    model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith("adam."):
-            _, index, name = key.split(".")
-            state.setdefault(int(index), {})[name] = value
-    adam.load_state_dict({"state": state, "param_groups": adam.state_dict()["param_groups"]})
-    curve: Curve = record["curve"]
+    with whole(str(path), "checkpoint of a training"):
+        record = json.loads(meta.get("training", "{}"))
+        if record.get("identity") != identity:
+            raise UserError(f"{path} belongs to a training with other settings. Choose another output_dir.")
+        model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            if key.startswith("adam."):
+                _, index, name = key.split(".")
+                state.setdefault(int(index), {})[name] = value
+        adam.load_state_dict({"state": state, "param_groups": adam.state_dict()["param_groups"]})
+        curve: Curve = record["curve"]
     return curve

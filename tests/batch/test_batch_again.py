@@ -179,6 +179,38 @@ def test_what_a_killed_attempt_left_is_removed(batch_here: RunBatch) -> None:
     assert left == calm
 
 
+def test_what_only_looks_like_ours_stays(batch_here: RunBatch) -> None:
+    """With overwrite and without: a couple's markers list what is its own."""
+    make_manifest(Path("couples.csv"), 1, make_photos(Path("photos"), 2), siblings=lambda i: 2)
+    batch_here()
+    names = ("father_original.jpg", "children_notes.txt", "child_02.png", "mother.jpeg", ".notes.part")
+    theirs = [Path("out/couples/c00000") / name for name in names]
+    theirs += [Path("out/thumbs/c00000") / name for name in ("contact_sheet.jpg.txt", "child_07.jpg")]
+    for path in theirs:
+        path.touch()
+    make_manifest(Path("couples.csv"), 1, make_photos(Path("photos"), 2), siblings=lambda i: 1)
+    batch_here("seed=3", "overwrite=true")
+    assert [path for path in theirs if not path.exists()] == []
+    assert not list(Path("out").glob("*/*/child_01*"))
+
+
+def test_a_run_killed_in_the_midst_of_a_couple_leaves_nothing(
+    batch_here: RunBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_manifest(Path("couples.csv"), 1, make_photos(Path("photos"), 2), siblings=lambda i: 3)
+    with monkeypatch.context() as patch:
+        patch.setattr("gan_inversion.batch.folder.save_timings", lambda *_: 1 / 0)
+        patch.setattr("gan_inversion.batch.schedule.save_failure", lambda *_: None)  # a killed process says nothing
+        batch_here(error=KeyboardInterrupt)
+    assert {path.name for path in Path("out/couples/c00000").iterdir()} >= {"begun.json", "child_02.png"}
+    (Path("out/couples/c00000") / f".child_02.png.{'0f' * 6}.part").touch()
+    make_manifest(Path("couples.csv"), 1, make_photos(Path("photos"), 2), siblings=lambda i: 1)
+    batch_here()
+    batch_here(out="calm")
+    left, calm = (sorted(path.name for path in Path(out).glob("*/*/*")) for out in ("out", "calm"))
+    assert left == calm
+
+
 @pytest.mark.parametrize("left", [None, ".job.json.12ab.part"])
 def test_a_folder_in_which_a_run_was_killed_at_once(left: str | None, batch_here: RunBatch) -> None:
     make_manifest(Path("couples.csv"), 1, make_photos(Path("photos"), 2))

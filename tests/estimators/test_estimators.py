@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cache
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -16,6 +18,8 @@ from gan_inversion.assets.convert_faces import faceres as convert_faceres
 from gan_inversion.assets.fetch import is_present
 from gan_inversion.commands.demo_photos import draw_face
 from gan_inversion.errors import UserError
+from gan_inversion.estimators import faceres as faceres_module
+from gan_inversion.estimators import identity, lpips_network
 from gan_inversion.estimators.age_gender import age_gender
 from gan_inversion.estimators.chips import chip
 from gan_inversion.estimators.faceres import faceres
@@ -44,6 +48,29 @@ def test_chip_by_hand() -> None:
     assert (out[0, 0, 0, -1] - out[0, 0, 0, 0]).item() == pytest.approx(0.696 * 255, rel=0.03)
     wide = chip(ramp, 50, scale=1.2)
     assert (wide[0, 0, 0, -1] - wide[0, 0, 0, 0]).item() == pytest.approx(0.696 * 1.2 * 255, rel=0.03)
+
+
+@pytest.mark.parametrize(("module", "load"), [(identity, identity.dlib_resnet), (faceres_module, faceres)])
+def test_a_device_has_one_network(
+    monkeypatch: pytest.MonkeyPatch, module: ModuleType, load: Callable[..., object]
+) -> None:
+    """However it is named: a meta device stands for an accelerator."""
+    kind = "DlibResNet" if module is identity else "FaceRes"
+    monkeypatch.setattr(module, "load_weights", lambda _: {})
+    monkeypatch.setattr(module, kind, lambda _: torch.nn.Identity())
+    monkeypatch.setattr(module, "_load", cache(module._load.__wrapped__))
+    assert load() is load("cpu") is load(device="cpu")
+    assert load("meta") is load("meta:0") is not load()
+
+
+def test_lpips_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    monkeypatch.setattr(lpips_network, "LPIPSNetwork", lambda name: made.append(name) or torch.nn.Identity())
+    monkeypatch.setattr(lpips_network, "_load", cache(lpips_network._load.__wrapped__))
+    load = lpips_network.lpips_network
+    assert load("vgg") is load("vgg", "cpu") is load(backbone="vgg") is load(device="cpu", backbone="vgg")
+    assert load("alex") is not load("vgg")
+    assert made == ["vgg", "alex"]
 
 
 @pytest.mark.weights

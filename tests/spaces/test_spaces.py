@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
+from gan_inversion.assets import catalogue
 from gan_inversion.generators.tiny import Tiny
 from gan_inversion.interfaces import LatentSpace
+from gan_inversion.spaces import population
 from gan_inversion.spaces.population import truncated
 from gan_inversion.spaces.w import W
 from gan_inversion.spaces.w_plus import WPlus
@@ -52,6 +56,23 @@ def test_w_plus_keeps_rows_apart_and_w_does_not(generator: Tiny) -> None:
     assert torch.equal(WPlus(0.0).decode(WPlus(0.0).encode(ws, generator), generator), ws)
     flat = W().decode(W().encode(ws, generator), generator)
     assert torch.equal(flat[:, 0], flat[:, -1])
+
+
+def test_kept_statistics_are_those_of_their_making(
+    generator: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What can change them is in the name of the file: how many samples, which, and by which torch."""
+    monkeypatch.setattr(catalogue, "fetched_dir", lambda: tmp_path)
+    first = population.cached_statistics(generator)
+    monkeypatch.setattr(population, "compute_statistics", lambda _: pytest.fail("computed again"))
+    assert torch.equal(population.cached_statistics(generator).mean, first.mean)
+    made = []
+    monkeypatch.setattr(population, "compute_statistics", lambda _: made.append(1) or first)
+    for name, value in (("SAMPLES", 5000), ("SEED", 1), ("torch.__version__", "9.9")):
+        with monkeypatch.context() as change:
+            change.setattr(f"gan_inversion.spaces.population.{name}", value)
+            population.cached_statistics(generator)
+    assert len(made) == 3
 
 
 def test_whitened_steps_follow_the_variance(generator: Tiny) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +16,7 @@ from gan_inversion.errors import UserError
 from gan_inversion.generators.tiny import Tiny
 from gan_inversion.interfaces import Inversion, Latents
 from gan_inversion.latents import load_latents, save_latents, to_json
+from gan_inversion.storage import Folder
 from gan_inversion.store.store import Record, Store
 from tests.conftest import drawn, make_inverter
 
@@ -73,6 +77,54 @@ def test_damage_is_found_and_set_aside(
     assert path.with_name(path.name + ".damaged").exists()
     store.put(KEY, record)
     assert store.get(KEY) is not None
+
+
+@pytest.mark.parametrize("damage", ["data", "marker", "both"])
+@pytest.mark.parametrize("place", ["local", "far"])
+def test_what_another_process_has_just_made_again_stays(
+    tmp_path: Path, record: Record, monkeypatch: pytest.MonkeyPatch, damage: str, place: str
+) -> None:
+    """Whichever moment of setting the damaged entry aside the other writer chooses."""
+    real = {name: getattr(Folder, name) for name in ("read", "write", "remove")}
+    for moment in itertools.count():
+        store = Store(str(tmp_path / f"{moment}") if place == "local" else f"memory://aside_{damage}_{moment}")
+        folder, base, done = Folder(store.path or ""), f"inversions/ab/{KEY}", []
+
+        def at(name: str, moment: int = moment, store: Store = store, done: list[str] = done) -> Callable[..., Any]:
+            def call(self: Folder, *arguments: Any) -> Any:
+                done.append(name)
+                if len(done) == moment + 1:
+                    with monkeypatch.context() as calm:
+                        for other, function in real.items():
+                            calm.setattr(Folder, other, function)
+                        store.put(KEY, record)
+                return real[name](self, *arguments)
+
+            return call
+
+        store.put(KEY, record)
+        for suffix in {"data": [".safetensors"], "marker": [".json"], "both": [".safetensors", ".json"]}[damage]:
+            folder.write(base + suffix, folder.read(base + suffix)[:-5])
+        with monkeypatch.context() as patch:
+            for name in real:
+                patch.setattr(Folder, name, at(name))
+            found = store.get(KEY)
+        if len(done) <= moment:  # nobody came in between
+            assert found is None
+            assert folder.size(f"{base}.json.damaged") is not None
+            break
+        assert store.get(KEY) is not None, (moment, done)
+    assert moment > 3
+
+
+def test_numbers_that_are_none_are_no_result(tmp_path: Path, record: Record) -> None:
+    """Even with the right checksum: another program may have written them."""
+    store = Store(str(tmp_path))
+    store.put(
+        KEY, dataclasses.replace(record, inversion=dataclasses.replace(record.inversion, ws=record.inversion.ws / 0))
+    )
+    assert store.get(KEY) is None
+    assert list((tmp_path / "inversions/ab").glob("*.damaged"))
 
 
 def test_without_its_json_an_entry_is_not_there(tmp_path: Path, record: Record) -> None:
