@@ -33,7 +33,7 @@ class Benchmark(Common):
         with clock("load"):
             generator = self.generator.load(self.device)
             made = {name: self._recipe(extra, call).inverter() for name, extra in self.recipes.items()}
-        inverters = {n: Inverter(generator, s.space, s.start, s.losses, s.optimiser) for n, s in made.items()}
+        inverters = {n: Inverter(generator, s.space, s.start, s.losses, s.optimiser, s.refine) for n, s in made.items()}
         paths = album.find_photos(self.photos)
         folder, _ = open_job(self, call, paths.values(), photos=album.hashes_of(paths))
         with clock("align"):

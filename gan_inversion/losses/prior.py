@@ -33,7 +33,7 @@ class RowDistance:
 
     name: ClassVar[str] = "row_distance"
 
-    weight: float = 6e-4
+    weight: float = 1.2e-3
 
     @property
     def optimises(self) -> tuple[str, ...]:
