@@ -25,8 +25,7 @@ from gan_inversion.generators.tiny import Tiny
 from gan_inversion.image import load_photo, save_photo_crop
 from gan_inversion.inversion.encoder import encoder_sha256
 from gan_inversion.report.run_folder import open_folder
-from gan_inversion.storage import Folder, write_atomically
-from gan_inversion.store.keys import content_of
+from gan_inversion.storage import Folder, content_of, write_atomically
 
 PLACES = ["local", "memory", pytest.param("s3", marks=pytest.mark.processes)]
 
