@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -314,8 +315,9 @@ def test_what_is_nobody_s_fault_but_the_item_s(connected: Cluster) -> None:
 
 
 def test_a_mistake_of_the_job_is_raised(connected: Cluster) -> None:
-    with pytest.raises(ZeroDivisionError, match="by hand"):
+    with pytest.raises(ZeroDivisionError, match="by hand") as caught:
         results_of(Ray(), Fails(ZeroDivisionError("by hand")), range(4))
+    assert "raise self.error" in "".join(traceback.format_exception(caught.value))
 
 
 def test_another_kind_of_machine_is_refused(connected: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
