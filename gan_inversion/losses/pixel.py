@@ -25,9 +25,9 @@ class Pixel:
 
     name: ClassVar[str] = "pixel"
 
-    weight: float = 2.5
+    weight: float = 5.0
     kind: str = "l2"
-    sizes: tuple[int, ...] = (256,)
+    sizes: tuple[int, ...] = (256, 32)
 
     def __post_init__(self) -> None:
         if not self.sizes:
