@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
 import logging
 import runpy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.hydra import Hydra
+from omegaconf import DictConfig
 
+from gan_inversion.generators.mobile_stylegan import MobileStyleGAN, ffhq
 from gan_inversion.generators.tiny import Tiny, tiny
 from gan_inversion.image import to_uint8
 from gan_inversion.interfaces import AlignedFace
@@ -26,14 +33,79 @@ from gan_inversion.spaces.w_plus import WPlus
 ROOT = Path(__file__).resolve().parents[1]
 
 
+# Tests that share a costly fixture, or whose moments another's load would move: of each group one at a time, on one worker.
+GROUPS = {
+    "execution/test_ray.py": "ray",
+    "report/test_batch_page.py": "chromium",
+    "report/test_atlas.py": "chromium",
+    "checkpoints/test_hostile.py": "hostile",
+    "batch/test_chaos.py": "kills",
+    "test_storage.py": "storage",
+}
+KILLS = ("ctrl_c", "killed")  # in the names of tests
+BROWSES = ("page", "browser", "hostile_names", "sorting", "filtering", "table", "distributions", "understood", "thumbnail")
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Groups for pytest-xdist; the long ones begin first, so that the short ones fill the end."""
+    for item in items:
+        place = item.path.relative_to(Path(__file__).parent).as_posix()
+        processes, name = item.get_closest_marker("processes") is not None, getattr(item, "originalname", item.name)
+        if any(word in name for word in KILLS) and processes and place != "execution/test_ray.py":
+            item.add_marker(pytest.mark.xdist_group("kills"))
+        elif place in GROUPS and (processes or GROUPS[place] in ("ray", "hostile", "storage")):
+            item.add_marker(pytest.mark.xdist_group(GROUPS[place]))
+    items.sort(key=_length)
+
+
+def _length(item: pytest.Item) -> int:
+    marks = {mark.name for mark in item.iter_markers()}
+    return 0 if "rerun" in marks else 1 if "weights" in marks else 2 if marks & {"processes", "slow"} else 3
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def composed_once() -> Iterator[None]:
+    """Hydra composes a command line twice, and tests ask for the same ones again: here each is composed once.
+
+    No test changes a file of `configs/`, and what Hydra finds out by the first composition, `hydra.mode`, no config sets.
+    """
+    compose, get_mode = ConfigLoaderImpl.load_configuration, Hydra.get_mode
+    known: dict[tuple[Any, ...], DictConfig] = {}
+
+    def compose_once(self: ConfigLoaderImpl, config_name: str, overrides: list[str], *more: Any, **named: Any) -> DictConfig:
+        places = str(self.config_search_path)
+        key = (config_name, *overrides, places, Path.cwd(), *map(str, more), *map(str, sorted(named.items())))
+        if key not in known:
+            if len(known) == 50:
+                del known[next(iter(known))]
+            known[key] = compose(self, config_name, overrides, *more, **named)
+        return copy.deepcopy(known[key])
+
+    def mode(self: Hydra, config_name: str, overrides: list[str]) -> Any:
+        asked = any(override.startswith("hydra.mode") for override in overrides)
+        return get_mode(self, config_name, overrides) if asked else None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ConfigLoaderImpl, "load_configuration", compose_once)
+        patch.setattr(Hydra, "get_mode", mode)
+        yield
+
+
 @pytest.fixture(scope="session")
 def generator() -> Tiny:
     return tiny()
+
+
+@functools.cache
+def real() -> MobileStyleGAN:
+    """The real generator, read once: tests may not change it."""
+    return ffhq()
 
 
 def drawn(generator: Tiny, seed: int, name: str = "") -> AlignedFace:
