@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import functools
 import logging
+import multiprocessing
 import runpy
 import sys
 from collections.abc import Callable, Iterator
@@ -28,7 +29,9 @@ from gan_inversion.inversion.loop import Optimiser
 from gan_inversion.inversion.starts import Mean
 from gan_inversion.losses.pixel import Pixel
 from gan_inversion.losses.prior import RowDistance
+from gan_inversion.runtime import configure
 from gan_inversion.spaces.w_plus import WPlus
+from tests import forks
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -43,7 +46,17 @@ GROUPS = {
     "test_storage.py": "storage",
 }
 KILLS = ("ctrl_c", "killed")  # in the names of tests
-BROWSES = ("page", "browser", "hostile_names", "sorting", "filtering", "table", "distributions", "understood", "thumbnail")
+BROWSES = (
+    "page",
+    "browser",
+    "hostile_names",
+    "sorting",
+    "filtering",
+    "table",
+    "distributions",
+    "understood",
+    "thumbnail",
+)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
@@ -78,7 +91,9 @@ def composed_once() -> Iterator[None]:
     compose, get_mode = ConfigLoaderImpl.load_configuration, Hydra.get_mode
     known: dict[tuple[Any, ...], DictConfig] = {}
 
-    def compose_once(self: ConfigLoaderImpl, config_name: str, overrides: list[str], *more: Any, **named: Any) -> DictConfig:
+    def compose_once(
+        self: ConfigLoaderImpl, config_name: str, overrides: list[str], *more: Any, **named: Any
+    ) -> DictConfig:
         places = str(self.config_search_path)
         key = (config_name, *overrides, places, Path.cwd(), *map(str, more), *map(str, sorted(named.items())))
         if key not in known:
@@ -102,9 +117,17 @@ def generator() -> Tiny:
     return tiny()
 
 
+@pytest.fixture
+def loaded_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The workers of `runner.workers` are forked from a process that has imported all, instead of new interpreters."""
+    context = forks.loaded_workers()
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: context)
+
+
 @functools.cache
 def real() -> MobileStyleGAN:
-    """The real generator, read once: tests may not change it."""
+    """The real generator, read once, in a process that keeps its memory as scripts do: tests may not change it."""
+    configure(1)
     return ffhq()
 
 

@@ -1,7 +1,8 @@
 """Commands as processes of their own that need not import anything: they are forked from one that has.
 
-A new interpreter takes seconds until it has torch; a fork takes milliseconds. Both can be killed, interrupted and waited for.
-The process that is forked is none of pytest's, as those have threads; it has imported the package and done nothing else.
+A new interpreter takes seconds until it has torch; a fork takes milliseconds. Both can be killed, interrupted
+and waited for. The process that is forked is none of pytest's, as those have threads; it has imported the package and done
+nothing else.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import functools
 import importlib
 import json
+import multiprocessing
 import os
 import pkgutil
 import runpy
@@ -21,9 +23,33 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from multiprocessing import forkserver
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+PRELOADED = [
+    "gan_inversion.commands.batch",
+    "gan_inversion.components",
+    "gan_inversion.generators.tiny",
+    "torch._inductor.config",
+]
+
+
+@functools.cache
+def loaded_workers() -> Any:
+    """A context of `multiprocessing` whose processes need not import the package either."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    path = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *([path] if path else [])])  # it begins in any folder
+    try:
+        forkserver.ensure_running()
+    finally:
+        del os.environ["PYTHONPATH"]
+        if path:
+            os.environ["PYTHONPATH"] = path
+    return context
 
 
 class Forked:

@@ -24,9 +24,8 @@ import torch
 
 from gan_inversion.commands.demo_photos import draw_face
 from gan_inversion.components import build_inverter
-from gan_inversion.generators.mobile_stylegan import ffhq
 from gan_inversion.interfaces import AlignedFace
-from tests.conftest import ROOT
+from tests.conftest import ROOT, real
 from tests.test_configs import compose
 
 PACKAGE = ROOT / "gan_inversion"
@@ -62,6 +61,7 @@ def test_only_build_settings_and_commands_know_hydra() -> None:
         assert not knows or path.name in ("build.py", "settings.py", "commands.py"), path
 
 
+@pytest.mark.processes
 def test_importing_does_nothing() -> None:
     """Law 9: no network, no file written, no thread count, no random state, no environment."""
     modules = [
@@ -87,7 +87,7 @@ assert before == after
 @pytest.mark.weights
 def test_a_batch_of_four_is_four_singles_on_the_real_generator() -> None:
     """Law 3, at 1024 pixels, five steps of the default recipe."""
-    generator = ffhq()
+    generator = real()
     faces = [AlignedFace(draw_face(generator, seed), f"face{seed}") for seed in (1, 2, 3, 6)]
     inverter = build_inverter(compose("inversion.steps=5"))
     together = inverter(faces, [0, 1, 2, 3])
