@@ -38,37 +38,37 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Tests that share a costly fixture, or whose moments another's load would move: of each group one at a time, on one worker.
 GROUPS = {
-    "execution/test_ray.py": "ray",
-    "report/test_batch_page.py": "chromium",
-    "report/test_atlas.py": "chromium",
-    "checkpoints/test_hostile.py": "hostile",
-    "batch/test_chaos.py": "kills",
-    "test_storage.py": "storage",
+    "tests/execution/test_ray.py": "ray",
+    "tests/report/test_batch_page.py": "chromium",
+    "tests/report/test_atlas.py": "chromium",
+    "tests/checkpoints/test_hostile.py": "hostile",
+    "tests/test_storage.py": "storage",
 }
-KILLS = ("ctrl_c", "killed")  # in the names of tests
-BROWSES = (
-    "page",
-    "browser",
-    "hostile_names",
-    "sorting",
-    "filtering",
-    "table",
-    "distributions",
-    "understood",
-    "thumbnail",
-)
+KILLS = ("ctrl_c", "kill")  # in the names of tests
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def group_of(nodeid: str) -> str:
+    """Of a test's id; a test without a group is its own. By id: who hands out the tests does not know their marks."""
+    file, _, name = nodeid.partition("::")
+    return GROUPS.get(file) or ("kills" if any(word in name for word in KILLS) else nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`--dist loadgroup`, by `group_of`. xdist's own way, a suffix of the id, is lost with pytest 9.2."""
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling  # here: without xdist all run in one process
+
+    class Grouped(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return Grouped(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Groups for pytest-xdist; the long ones begin first, so that the short ones fill the end."""
-    for item in items:
-        place = item.path.relative_to(Path(__file__).parent).as_posix()
-        processes, name = item.get_closest_marker("processes") is not None, getattr(item, "originalname", item.name)
-        if any(word in name for word in KILLS) and processes and place != "execution/test_ray.py":
-            item.add_marker(pytest.mark.xdist_group("kills"))
-        elif place in GROUPS and (processes or GROUPS[place] in ("ray", "hostile", "storage")):
-            item.add_marker(pytest.mark.xdist_group(GROUPS[place]))
+    """The long ones begin first, so that the short ones fill the end."""
     items.sort(key=_length)
 
 

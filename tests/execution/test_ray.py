@@ -175,7 +175,11 @@ class Slowly(Job):
     folder: str
 
     def __call__(self, items: Sequence[Any], on_step: OnStep) -> Sequence[Any]:
-        (Path(self.folder) / f"{items[0][1]}.{os.getpid()}").write_text(ray.get_runtime_context().get_node_id())
+        folder = Path(self.folder)
+        (folder / f"{items[0][1]}.{os.getpid()}").write_text(ray.get_runtime_context().get_node_id())
+        wait_for(
+            lambda: len({path.read_text() for path in folder.iterdir()} - {""}) >= 3, 120
+        )  # all machines are at work
         time.sleep(1.5)
         return TASK(items, on_step)
 
@@ -197,11 +201,12 @@ def test_the_same_bits_as_here(cluster: Cluster, generator: Tiny) -> None:
 
 def test_a_lost_machine_loses_nothing(connected: Cluster, generator: Tiny, tmp_path: Path) -> None:
     items = [(drawn(generator, seed), seed) for seed in range(6)]
-    victim = connected.list_all_nodes()[-1]
+    victim, removed = connected.list_all_nodes()[-1], []
 
     def remove() -> None:
-        wait_for(lambda: any(path.read_text() == victim.node_id for path in tmp_path.iterdir()))
+        wait_for(lambda: any(path.read_text() == victim.node_id for path in tmp_path.iterdir()), 120)
         connected.remove_node(victim, allow_graceful=False)
+        removed.append(victim)
 
     killer = threading.Thread(target=remove)
     killer.start()
@@ -209,7 +214,8 @@ def test_a_lost_machine_loses_nothing(connected: Cluster, generator: Tiny, tmp_p
         found = results_of(Ray(), Slowly(str(tmp_path)), items)
     finally:
         killer.join()
-        connected.add_node(**NODE)
+        if removed:
+            connected.add_node(**NODE)
     begun = Counter(path.name.split(".")[0] for path in tmp_path.iterdir())
     assert max(begun.values()) == 2  # the removed machine's item was begun again elsewhere
     assert_same(results_of(Local(1, batch=1), TASK, items), found)
