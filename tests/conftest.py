@@ -44,7 +44,7 @@ GROUPS = {
     "tests/checkpoints/test_hostile.py": "hostile",
     "tests/test_storage.py": "storage",
 }
-KILLS = ("ctrl_c", "kill")  # in the names of tests
+KILLS = ("ctrl_c", "killed", "kills")  # in the names of tests
 
 
 def group_of(nodeid: str) -> str:
