@@ -290,6 +290,14 @@ def test_bad_values_are_named_before_any_work(
     assert "Traceback" not in done.stderr
 
 
+def test_where_ray_s_workers_have_the_device_and_the_command_has_not(run: Callable[..., Ran]) -> None:
+    """`device=cpu` is no advice to who has a cluster of GPUs."""
+    pytest.importorskip("ray")
+    done = run("family", "father=a", "mother=b", *TINY, *CHILD, "runner=ray", "device=cuda:7", code=1)
+    assert "device=cuda:7 cannot be used here" in done.stderr
+    assert "not only Ray's workers: start it on a machine that has it" in done.stderr
+
+
 @pytest.mark.parametrize(
     "name", ["dad (1).png", "Mémé.png", "O'Brien.png", "a&b, c.png", "a=b.png", "[x].png", "back\\slash.png"]
 )
