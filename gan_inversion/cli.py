@@ -154,10 +154,15 @@ def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def quoted(argument: str) -> str:
-    """KEY=VALUE with quotes where Hydra's grammar needs them: file names have spaces, brackets, accents, apostrophes."""
+    """KEY=VALUE with quotes where Hydra's grammar needs them: file names have spaces, brackets, accents, apostrophes.
+
+    KEY={NAME: VALUE} adds to the names that are there, as a person means it: Hydra wants a + for new ones.
+    """
     key, equals, value = argument.partition("=")
     if not equals or argument.startswith("-"):
         return argument
+    if value.startswith("{") and value.endswith("}") and not key.startswith("+"):
+        return quoted(f"+{argument}")
     try:
         OverridesParser.create().parse_override(argument)
         return argument
