@@ -29,6 +29,7 @@ CONFIGS = next(  # of the clone, or of an installed package
     (place for place in (_PACKAGE.parent / "configs", _PACKAGE / "configs") if (place / "family.yaml").is_file()),
     _PACKAGE / "configs",
 )
+WIDTH = 100  # characters of the overview
 FAILED: list[int] = []  # exit codes of a sweep's jobs
 
 
@@ -265,9 +266,20 @@ def overview() -> str:
         lines.append(f"{heading}:")
         for name in commands:
             first = (CONFIGS / f"{name}.yaml").read_text().splitlines()[0].removeprefix("# ")
-            lines.append(f"  {name:20} {first}")
+            lines.append(f"  {name:20} {shortened(first, WIDTH - 23)}")
         lines.append("")
     return "\n".join(lines).rstrip()
+
+
+def shortened(sentence: str, width: int) -> str:
+    """The sentence, up to the last full stop, colon or semicolon that fits into `width`, or else the last comma."""
+    if len(sentence) <= width:
+        return sentence
+    for marks in (r"[.:;] ", ", "):
+        ends = [found.start() for found in re.finditer(marks, sentence) if found.start() < width]
+        if ends:
+            return f"{sentence[: ends[-1]]}."
+    return f"{sentence[: width - 3]}..."
 
 
 def help_text(name: str) -> str:

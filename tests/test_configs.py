@@ -13,7 +13,7 @@ import yaml
 
 from gan_inversion.assets.trained import save_trained
 from gan_inversion.checkpoints.foreign import save_checkpoint
-from gan_inversion.cli import CONFIGS, help_text, quoted
+from gan_inversion.cli import CONFIGS, help_text, overview, quoted, shortened
 from gan_inversion.commands import PLACES
 from gan_inversion.components import build
 from gan_inversion.errors import UserError
@@ -307,6 +307,17 @@ def test_numbers_by_name_are_added_to_those_that_are_there() -> None:
     assert command_of(compose("experiment=familygan", typed)).child.steps == {"age": -1.5, "gender": -2.0}
     with pytest.raises(UserError, match=r"unknown key inversion\.stps\. Did you mean steps"):
         command_of(compose(quoted("inversion={stps: 3}")))
+
+
+def test_the_overview_fits_a_terminal() -> None:
+    """And still says of each command what it is."""
+    lines = overview().splitlines()
+    assert {line.split()[0] for line in lines if line.startswith("  ")} == set(PLACES)
+    assert max(map(len, lines)) <= 100
+    assert shortened("Faces, found: there; here", 30) == "Faces, found: there; here"
+    assert shortened("Faces, found: there; here", 20) == "Faces, found: there."
+    assert shortened("Faces, found: there; here", 15) == "Faces, found."
+    assert shortened("Facesfoundthere", 10) == "Facesfo..."
 
 
 def test_quotes_only_where_needed() -> None:
