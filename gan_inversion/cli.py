@@ -29,6 +29,7 @@ CONFIGS = next(  # of the clone, or of an installed package
     (place for place in (_PACKAGE.parent / "configs", _PACKAGE / "configs") if (place / "family.yaml").is_file()),
     _PACKAGE / "configs",
 )
+WIDTH = 100  # characters of the overview
 FAILED: list[int] = []  # exit codes of a sweep's jobs
 
 
@@ -79,16 +80,23 @@ def run(name: str) -> None:
 
 def execute(name: str, config: DictConfig) -> None:
     """Check a composed config, build the command of it, and run that. Raises UserError."""
-    known = list(_body(name)) + _groups(name)
-    for key in map(str, config):
-        if key not in known:  # +key=...
-            raise UserError(f"unknown key {key}.{suggestion(key, known)}")
+    config = own_keys(name, config, HydraConfig.get().overrides.task)
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise UserError(f"{missing[0]} must be given: {missing[0]}=... (--help explains each key)")
     logging.captureWarnings(True)
     command = build_command(name, config, HydraConfig.get().overrides.task)
     command.run(_invocation(name, config))
+
+
+def own_keys(name: str, config: DictConfig, typed: Sequence[str]) -> DictConfig:
+    """The config without keys that an experiment sets for commands with more groups. Raises UserError for those typed."""
+    known = [*_body(name), *_groups(name)]
+    for pair in typed:  # +key=..., which nothing composes away
+        key = pair.lstrip("+~").partition("=")[0].partition(".")[0].partition("@")[0]
+        if key not in known:
+            raise UserError(f"unknown key {key}.{suggestion(key, known)}")
+    return OmegaConf.masked_copy(config, [key for key in config if key in known])
 
 
 def build_command(name: str, config: DictConfig, typed: Sequence[str]) -> Any:
@@ -101,8 +109,17 @@ def build_command(name: str, config: DictConfig, typed: Sequence[str]) -> Any:
     if hasattr(command, "threads"):
         configure(command.threads)
     if hasattr(command, "device"):
-        check_device(command.device)
+        check_device(command.device, _remedy(command))
     return command
+
+
+def _remedy(command: Any) -> str:
+    """What to do where the device is not: with Ray its workers may have one, but this process draws and names results."""
+    if getattr(getattr(command, "runner", None), "name", "") != "ray":
+        return "Use device=cpu."
+    return (
+        "The command itself needs it too, not only Ray's workers: start it on a machine that has it, or use device=cpu."
+    )
 
 
 def class_of(name: str) -> Any:
@@ -130,18 +147,23 @@ def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """The config of a command, as its own command line would make it. Raises UserError for overrides that do not fit."""
     try:
         if GlobalHydra.instance().is_initialized():
-            return plain(hydra.compose(name, [*overrides]))
+            return plain(own_keys(name, hydra.compose(name, [*overrides]), overrides))
         with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            return plain(hydra.compose(name, [*overrides]))
+            return plain(own_keys(name, hydra.compose(name, [*overrides]), overrides))
     except HydraException as error:
         raise UserError(f"{list(overrides)}: {readable(error, name)}") from error
 
 
 def quoted(argument: str) -> str:
-    """KEY=VALUE with quotes where Hydra's grammar needs them: file names have spaces, brackets, accents, apostrophes."""
+    """KEY=VALUE with quotes where Hydra's grammar needs them: file names have spaces, brackets, accents, apostrophes.
+
+    KEY={NAME: VALUE} adds to the names that are there, as a person means it: Hydra wants a + for new ones.
+    """
     key, equals, value = argument.partition("=")
     if not equals or argument.startswith("-"):
         return argument
+    if value.startswith("{") and value.endswith("}") and not key.startswith("+"):
+        return quoted(f"+{argument}")
     try:
         OverridesParser.create().parse_override(argument)
         return argument
@@ -172,10 +194,14 @@ def readable(error: Exception, name: str) -> str:
     while error.__cause__ is not None and isinstance(error.__cause__, (HydraException, OmegaConfBaseException)):
         error = error.__cause__
     text = str(error).strip()
+    chosen = re.search(r"In 'experiment/(\w+)': Could not override", text)
+    if chosen:
+        lacking = ", ".join(group for group in _chosen_by(chosen[1]) if group not in _groups(name))
+        return f"experiment={chosen[1]} chooses {lacking}, which {name} has not: it is for {_list_of_users(chosen[1])}."
     found = re.search(r"Key '([\w.]+)' (?:is )?not in|Could not override '([\w.@/]+)'", text)
     option = re.search(r"Could not (?:find|load) '(hydra/\w+|\w+)/+([^']+)'", text)
     if option:
-        options = [path.stem for path in (CONFIGS / option[1]).glob("*.yaml")]
+        options = [path.stem for path in _options(name, option[1])] if "/" not in option[1] else []
         known = suggestion(option[2], options) if options else " Is its package installed?"
         return f"{option[1]}={option[2]}: no such option.{known}"
     if found:
@@ -216,6 +242,23 @@ def _groups(name: str) -> list[str]:
     ]
 
 
+def _options(name: str, group: str) -> list[Path]:
+    """Files of a group's options, without experiments that choose what the command has not."""
+    paths = sorted((CONFIGS / group).glob("*.yaml"))
+    return [path for path in paths if group != "experiment" or {*_chosen_by(path.stem)} <= {*_groups(name)}]
+
+
+def _chosen_by(experiment: str) -> list[str]:
+    """Groups of which an experiment chooses an option."""
+    defaults = yaml.safe_load((CONFIGS / "experiment" / f"{experiment}.yaml").read_text())["defaults"]
+    return [next(iter(entry)).removeprefix("override /") for entry in defaults]
+
+
+def _list_of_users(experiment: str) -> str:
+    """Commands that have all of these groups."""
+    return ", ".join(name for name in PLACES if {"experiment", *_chosen_by(experiment)} <= {*_groups(name)})
+
+
 def overview() -> str:
     """All commands in groups, with the first line of what each config says of it."""
     lines = ["gan_inversion COMMAND KEY=VALUE ...     gan_inversion COMMAND --help explains every key", ""]
@@ -223,9 +266,20 @@ def overview() -> str:
         lines.append(f"{heading}:")
         for name in commands:
             first = (CONFIGS / f"{name}.yaml").read_text().splitlines()[0].removeprefix("# ")
-            lines.append(f"  {name:20} {first}")
+            lines.append(f"  {name:20} {shortened(first, WIDTH - 23)}")
         lines.append("")
     return "\n".join(lines).rstrip()
+
+
+def shortened(sentence: str, width: int) -> str:
+    """The sentence, up to the last full stop, colon or semicolon that fits into `width`, or else the last comma."""
+    if len(sentence) <= width:
+        return sentence
+    for marks in (r"[.:;] ", ", "):
+        ends = [found.start() for found in re.finditer(marks, sentence) if found.start() < width]
+        if ends:
+            return f"{sentence[: ends[-1]]}."
+    return f"{sentence[: width - 3]}..."
 
 
 def help_text(name: str) -> str:
@@ -240,7 +294,7 @@ def help_text(name: str) -> str:
     if groups:
         lines += ["", "Options of each group: choose with GROUP=OPTION, set a key with GROUP.KEY=VALUE"]
     for group in groups:
-        for path in sorted((CONFIGS / group).glob("*.yaml")):
+        for path in _options(name, group):
             lines += ["", f"{group}={path.stem}"]
             lines += [f"  {line}" for line in path.read_text().splitlines() if not line.startswith(("# @", "_target_"))]
     return "\n".join(lines)

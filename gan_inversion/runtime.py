@@ -46,13 +46,13 @@ def configure(threads: int | None) -> None:
         mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)  # an int: anything larger would wrap around, 1 << 34 to zero
 
 
-def check_device(device: str) -> None:
-    """Raises UserError if torch cannot compute there."""
+def check_device(device: str, remedy: str = "Use device=cpu.") -> None:
+    """Raises UserError, with the remedy, if torch cannot compute there."""
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"device={device} cannot be used here ({reason}). Use device=cpu.") from error
+        raise UserError(f"device={device} cannot be used here ({reason}). {remedy}") from error
 
 
 def place_of(device: str) -> torch.device:

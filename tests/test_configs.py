@@ -13,7 +13,7 @@ import yaml
 
 from gan_inversion.assets.trained import save_trained
 from gan_inversion.checkpoints.foreign import save_checkpoint
-from gan_inversion.cli import CONFIGS, help_text, quoted
+from gan_inversion.cli import CONFIGS, help_text, overview, quoted, shortened
 from gan_inversion.commands import PLACES
 from gan_inversion.components import build
 from gan_inversion.errors import UserError
@@ -29,16 +29,25 @@ from tests.families import tiny_checkpoint
 GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir())
 OPTIONS = [(path.parent.name, path.stem) for path in sorted(CONFIGS.glob("*/*.yaml"))]
 NEEDS_WEIGHTS = {("generator", "mobile_stylegan"), ("aligner", "ffhq"), ("losses", "lpips"), ("start", "best_of"),
-                 ("start", "encoder"), ("losses", "identity"), ("inherit", "regions"), ("child", "steered")}  # fmt: skip
+                 ("start", "encoder"), ("losses", "identity"), ("inherit", "regions"), ("child", "steered"),
+                 ("refine", "features")}  # fmt: skip
 NEEDED = {
     ("blend", "per_layer"): ["blend.layer_weights=[0,0,0,0.5,0.5,1,1,1]"],
     ("losses", "noise"): ["inversion.noise_maps=true"],
+    ("refine", "features"): ["refine.side=16", "refine.previews=1", "refine.whole=1"],
 }
 
 
 def invert(values: dict[str, Any]) -> torch.Tensor:
     inverter = build_inverter(values)
     return inverter([drawn(inverter.generator, 1, "father")], [values["seed"]])[0].ws
+
+
+def encoder_of_tiny(folder: Path) -> Path:
+    encoder = Encoder(8, 16, width=8, hidden=8)
+    encoder.initialise(0, tiny().statistics())
+    save_trained(folder / "encoder.safetensors", ENCODER, encoder, tiny(), {})
+    return folder / "encoder.safetensors"
 
 
 @pytest.mark.parametrize(
@@ -56,10 +65,7 @@ def test_every_option_composes_builds_and_runs(group: str, option: str, tmp_path
         save_latents(tmp_path / "a.safetensors", {"ws": Latents(torch.zeros(8, 16))}, tiny().sha256)
         extra = [f"start.path={tmp_path / 'a.safetensors'}"]
     if (group, option) == ("start", "encoder"):
-        encoder = Encoder(8, 16, width=8, hidden=8)
-        encoder.initialise(0, tiny().statistics())
-        save_trained(tmp_path / "encoder.safetensors", ENCODER, encoder, tiny(), {})
-        extra = [f"start.path={tmp_path / 'encoder.safetensors'}"]
+        extra = [f"start.path={encoder_of_tiny(tmp_path)}"]
     if (group, option) == ("generator", "mobile_stylegan"):
         assert build(compose()["generator"], "generator").load("cpu").resolution == 1024
         return
@@ -79,9 +85,10 @@ def test_every_option_composes_builds_and_runs(group: str, option: str, tmp_path
 
 
 @pytest.mark.weights
-@pytest.mark.parametrize("experiment", [path.stem for path in sorted(CONFIGS.glob("experiment/*.yaml"))])
-def test_every_experiment_runs(experiment: str) -> None:
-    start = ["start=mean"] if "start" not in (CONFIGS / f"experiment/{experiment}.yaml").read_text() else []
+@pytest.mark.parametrize("experiment", [option for group, option in OPTIONS if group == "experiment"])
+def test_every_experiment_runs(experiment: str, tmp_path: Path) -> None:
+    own = "override /start" in (CONFIGS / f"experiment/{experiment}.yaml").read_text()
+    start = [] if own else [f"start.path={encoder_of_tiny(tmp_path)}"]
     values = compose("generator=tiny", "threads=1", f"experiment={experiment}", "inversion.steps=2", *start)
     assert invert(values).shape == (8, 16)
 
@@ -95,6 +102,7 @@ def test_the_plain_recipe_is_frozen() -> None:
 
 CHANGES = {  # key -> another value; each must change the latents that come out
     "seed": "seed=1",
+    "space.reach": "space.reach=0.01",
     "space.whitening": "space.whitening=0",
     "losses.pixel.weight": "losses.pixel.weight=0.1",
     "losses.pixel.kind": "losses.pixel.kind=l1",
@@ -125,9 +133,10 @@ BASE = ["inversion.steps=6", "inversion.keep=last", "inversion.latent_noise=0.1"
 
 @pytest.mark.parametrize("key", CHANGES)
 def test_each_key_moves_the_result(key: str) -> None:
-    before = invert(tiny_config(*BASE))
+    base = [*BASE, "space=w_plus"] if key == "space.whitening" else BASE
+    before = invert(tiny_config(*base))
     change = [CHANGES[key]] + (["start.near=pixel"] if key == "start=best_of" else [])
-    after = invert(tiny_config(*BASE, *change))
+    after = invert(tiny_config(*base, *change))
     assert before.shape != after.shape or not torch.equal(before, after)
 
 
@@ -147,7 +156,9 @@ def test_best_of_keys(change: str) -> None:
     assert not torch.equal(invert(tiny_config(*base)), invert(tiny_config(*base, change)))
 
 
-@pytest.mark.parametrize("change", ["generator.resolution=32", "generator.w_dim=8", "generator.channels=8"])
+@pytest.mark.parametrize(
+    "change", ["generator.seed=3", "generator.resolution=32", "generator.w_dim=8", "generator.channels=8"]
+)
 def test_tiny_keys(change: str) -> None:
     sizes = [build(tiny_config(*c)["generator"], "generator").load("cpu").sha256 for c in ([], [change])]
     assert sizes[0] != sizes[1]
@@ -175,9 +186,19 @@ def test_lpips_keys(change: str) -> None:
 
 
 @pytest.mark.weights
-def test_identity_weight_counts() -> None:
+@pytest.mark.parametrize("change", ["weight=9", "inner=0", "flip=false"])
+def test_identity_keys(change: str) -> None:
     base = [line for line in TINY + BASE if not line.startswith("losses")] + ["losses=[pixel,identity]"]
-    assert not torch.equal(invert(compose(*base)), invert(compose(*base, "losses.identity.weight=9")))
+    assert not torch.equal(invert(compose(*base)), invert(compose(*base, f"losses.identity.{change}")))
+
+
+@pytest.mark.weights
+def test_preview_heads_may_be_left_out() -> None:
+    hashes = [
+        build(compose(*more)["generator"], "generator").load("cpu").previews_sha256
+        for more in ([], ["generator.preview_heads=null"])
+    ]
+    assert hashes[0] != hashes[1]
 
 
 def test_a_weight_for_a_loss_that_is_not_used_is_an_error(run: Callable[..., Ran]) -> None:
@@ -219,44 +240,16 @@ def test_help_explains_every_key(script: str) -> None:
     body = yaml.safe_load((CONFIGS / f"{script}.yaml").read_text())
     for group in {next(iter(e)) for e in body["defaults"] if isinstance(e, dict)} & set(GROUPS):
         for path in (CONFIGS / group).glob("*.yaml"):
-            assert f"{group}={path.stem}" in text
             lines = path.read_text().splitlines()
             assert any(line.startswith("# ") and not line.startswith("# @") for line in lines), f"{path} says nothing"
-            if group != "experiment":
-                for key in set(yaml.safe_load("\n".join(lines))) - {"_target_"}:
-                    assert "#" in next(line for line in lines if line.startswith(f"{key}:")), f"{path}: {key}"
+            if group == "experiment":
+                continue  # only those for this command: commands/test_experiments.py
+            assert f"{group}={path.stem}" in text
+            for key in set(yaml.safe_load("\n".join(lines))) - {"_target_"}:
+                assert "#" in next(line for line in lines if line.startswith(f"{key}:")), f"{path}: {key}"
     for key in set(body) - {"defaults", "hydra"}:
         line = next(line for line in text.splitlines() if line.startswith(f"{key}:"))
         assert "#" in line, f"{key} is not explained"
-
-
-TESTED_ELSEWHERE = {  # keys whose effect another test shows
-    "father", "mother", "output_dir", "overwrite", "store.path", "runner.workers", "trace",  # scripts/test_scripts.py
-    "siblings", "siblings_only", "blend.weight", "blend.path", "blend.layer_weights", "blend.coarse", "blend.middle",
-    "blend.fine", "father_face", "mother_face", "aligner.size", "aligner.landmarks", "aligner.min_side",
-    "aligner.check", "aligner.tolerance", "metrics", "device", "threads", "runner.batch", "generator.resolution",
-    "generator.w_dim", "generator.channels", "start.path", "start.samples", "start.psi", "start.near",
-    "generator.preview_heads", "inversion.keep", "inversion.min_improvement", "losses.ms_ssim.weight", "losses.ms_ssim.size",
-    "losses.noise.weight", "losses.p_norm.weight", "losses.lpips.weight", "losses.lpips.backbone", "losses.lpips.sizes",
-    "losses.lpips.size_weights",
-    "diversity", "blend.power", "inherit.eyes", "inherit.nose", "inherit.mouth", "inherit.face_shape", "inherit.hair",
-    "inherit.path", "child.age", "child.gender", "child.ages", "child.directions", "child.tolerance", "child.certainty",
-    "child.bound", "child.steps", "losses.identity.weight",  # blending/test_inheritance.py, blending/test_steering.py
-    "generator.path", "generator.domain", "generator.class_label", "generator.precision",  # generators/test_file.py
-    "runner.address", "runner.cpus", "runner.gpus", "runner.retries", "runner.in_flight",  # jobs/test_ray_runner.py
-}  # fmt: skip
-
-
-def test_no_key_is_without_a_test() -> None:
-    """A new key must be added to a test that shows that it moves something."""
-    keys = {key for key in yaml.safe_load((CONFIGS / "family.yaml").read_text()) if key not in ("defaults", "hydra")}
-    for group, option in OPTIONS:
-        if group == "experiment":
-            continue
-        prefix = f"losses.{option}" if group == "losses" else group
-        body = yaml.safe_load((CONFIGS / group / f"{option}.yaml").read_text())
-        keys |= {f"{prefix}.{key}" for key in body if key != "_target_"}
-    assert keys == set(CHANGES) - {"start=best_of", "losses=ms_ssim", "losses=p_norm"} | TESTED_ELSEWHERE
 
 
 @pytest.mark.parametrize(
@@ -290,12 +283,41 @@ def test_bad_values_are_named_before_any_work(
     assert "Traceback" not in done.stderr
 
 
+def test_where_ray_s_workers_have_the_device_and_the_command_has_not(run: Callable[..., Ran]) -> None:
+    """`device=cpu` is no advice to who has a cluster of GPUs."""
+    pytest.importorskip("ray")
+    done = run("family", "father=a", "mother=b", *TINY, *CHILD, "runner=ray", "device=cuda:7", code=1)
+    assert "device=cuda:7 cannot be used here" in done.stderr
+    assert "not only Ray's workers: start it on a machine that has it" in done.stderr
+
+
 @pytest.mark.parametrize(
     "name", ["dad (1).png", "Mémé.png", "O'Brien.png", "a&b, c.png", "a=b.png", "[x].png", "back\\slash.png"]
 )
 def test_file_names_as_people_write_them(run: Callable[..., Ran], couple: tuple[Path, Path], name: str) -> None:
     path = couple[0].rename(couple[0].with_name(name))
     run("family", f"father={path}", f"mother={couple[1]}", *TINY, *CHILD, "inversion.steps=0", "output_dir=out")
+
+
+def test_numbers_by_name_are_added_to_those_that_are_there() -> None:
+    """Hydra itself knows no key of an empty table."""
+    typed = quoted("child.steps={age: -1.5}")
+    assert typed == "+child.steps={age: -1.5}"
+    assert command_of(compose("experiment=babygan", typed)).child.steps == {"age": -1.5}
+    assert command_of(compose("experiment=familygan", typed)).child.steps == {"age": -1.5, "gender": -2.0}
+    with pytest.raises(UserError, match=r"unknown key inversion\.stps\. Did you mean steps"):
+        command_of(compose(quoted("inversion={stps: 3}")))
+
+
+def test_the_overview_fits_a_terminal() -> None:
+    """And still says of each command what it is."""
+    lines = overview().splitlines()
+    assert {line.split()[0] for line in lines if line.startswith("  ")} == set(PLACES)
+    assert max(map(len, lines)) <= 100
+    assert shortened("Faces, found: there; here", 30) == "Faces, found: there; here"
+    assert shortened("Faces, found: there; here", 20) == "Faces, found: there."
+    assert shortened("Faces, found: there; here", 15) == "Faces, found."
+    assert shortened("Facesfoundthere", 10) == "Facesfo..."
 
 
 def test_quotes_only_where_needed() -> None:

@@ -18,10 +18,18 @@ from tests.conftest import ROOT
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "weights").glob("*.md")]
 
 
+def test_there_are_links() -> None:
+    assert len(PAGES) > 10
+    assert sum(len(links_of(page)) for page in PAGES) > 20
+
+
+def links_of(page: Path) -> list[str]:
+    return [link for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()) if "://" not in link]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", page.read_text())
-    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+    assert [link for link in links_of(page) if not (page.parent / link).exists()] == []
 
 
 def test_the_readme_leads_to_every_page() -> None:

@@ -19,6 +19,13 @@ from ..latents import hash_of
 from ..storage import expanded, write_atomically
 from .catalogue import checked_path, read_catalogue
 
+WITHOUT = {  # what a file is -> what to say to do without it, to whatever command reads it
+    "encoder": "start=mean",
+    "directions": "child.age=null child.gender=null",
+    "regions": "inherit.path=null",
+    "preview heads": "generator.preview_heads=null",
+}
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -73,8 +80,8 @@ def load_trained(name: str, kind: str, generator: Generator) -> Trained:
     if trained_for != generator.sha256:
         raise UserError(
             f"{path}: trained for another generator.\n  this generator  {generator.sha256}\n"
-            f"  trained for     {trained_for}\nFor other generators: experiment=any_generator, "
-            "or start=mean for invert.py; or train it anew."
+            f"  trained for     {trained_for}\n"
+            f"Go without: {WITHOUT.get(kind, 'leave it out')}. Or make it anew for this one."
         )
     tensors = {key: tensor.float() for key, tensor in tensors.items()}
     for key, tensor in tensors.items():

@@ -13,7 +13,7 @@ from ..image import SYNTHETIC
 from ..inversion.inverter import Inverter
 from ..latents import to_json
 from ..report.batch_page import page
-from ..report.run_folder import JOB, open_folder, provenance
+from ..report.run_folder import JOB, job_today, open_folder, provenance, what_differs
 from ..runtime import versions
 from ..storage import Folder
 from .couples import Manifest
@@ -29,10 +29,10 @@ def open_batch(output: Folder, job: Mapping[str, Any], files: Mapping[str, str],
     if output.local is not None:
         open_folder(output.local, job, files, overwrite)
         return
-    job = json.loads(json.dumps({**job, "versions": versions()}))
+    job = job_today(job)
     known = read_json(output, JOB)
     if known and known.get("job") != job and not overwrite:
-        raise UserError(f"output_dir={output.url} holds another job. Choose another folder, or overwrite=true.")
+        raise UserError(f"output_dir={output.url} {what_differs(known.get('job'), job)}")
     if not known and output.names():
         raise UserError(f"output_dir={output.url} holds something else, which no run made. Choose another folder.")
     for name, text in {JOB: json.dumps({"job": job}, indent=2, sort_keys=True) + "\n", **files}.items():

@@ -62,10 +62,11 @@ class FindDirections(Common):
 
     def _by_labels(self, folder: RunFolder, generator: Generator, how: dict[str, object]) -> None:
         with Showing("labelling", self.samples) as bar:
-            found = search(generator, self.samples, self.seed, folder.path("labels.safetensors"), bar.reach)
+            labels = folder.root / "labels.safetensors"  # not listed: another fit to the same samples labels none anew
+            found = search(generator, self.samples, self.seed, labels, bar.reach, self.overwrite)
         reader = fit_reader(found.identity, found.labels[:, :2])
-        labels = reader.smooth(found.labels, found.identity)
-        fitted = fit(found.w, labels, found.identity, generator.statistics(), self.identity_weight)
+        smooth = reader.smooth(found.labels, found.identity)
+        fitted = fit(found.w, smooth, found.identity, generator.statistics(), self.identity_weight)
         steps = dict(zip(LABELS, fitted.vectors, strict=True))
         directions = Directions(steps, dict(zip(LABELS, fitted.deviations.tolist(), strict=True)), "p", reader)
         path = folder.path("directions.safetensors")

@@ -8,9 +8,11 @@ from ..errors import UserError
 from ..generators.mobile_stylegan import MobileStyleGAN
 from ..generators.preview import HEADS
 from ..inversion.encoder import ENCODER, Encoder
+from ..report.run_folder import RunFolder
 from ..training.encoder import EncoderLoss, measure_encoder
 from ..training.preview_heads import HeadLoss, measure_heads, new_heads
 from ..training.report import Training, fit, rendered
+from ..training.trainer import CHECKPOINT
 from .common import Common, Invocation, at_least, open_job
 
 
@@ -28,6 +30,13 @@ class Train(Common):
         settings = {key: getattr(self, key) for key in ("samples", "steps", "batch", "learning_rate", "seed")}
         return Training(settings | more, self.samples_dir, self.held_out, self.checkpoint_every)
 
+    def opened(self, call: Invocation) -> RunFolder:
+        """The folder; with overwrite=true, what another training has come to is not gone on with, but done anew."""
+        folder, _ = open_job(self, call, ())
+        if self.overwrite:
+            folder.path(CHECKPOINT).unlink(missing_ok=True)
+        return folder
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainEncoder(Train):
@@ -36,7 +45,7 @@ class TrainEncoder(Train):
 
     def run(self, call: Invocation) -> None:
         generator = self.generator.load(self.device)
-        folder, _ = open_job(self, call, ())
+        folder = self.opened(call)
         training = self.training(drawn=self.drawn, image_weight=self.image_weight)
         samples = rendered(training, generator)
         encoder = Encoder(generator.num_ws, generator.w_dim)
@@ -57,7 +66,7 @@ class TrainPreviewHeads(Train):
         if not isinstance(generator, MobileStyleGAN):
             raise UserError(f"generator={self.generator.name}: only MobileStyleGAN takes preview heads.")
         generator.use_previews({}, "")  # the goal is the true picture
-        folder, _ = open_job(self, call, ())
+        folder = self.opened(call)
         training = self.training(resolutions=list(self.resolutions), lpips_weight=self.lpips_weight)
         samples = rendered(training, generator)
         heads = new_heads(generator, self.resolutions, self.seed)

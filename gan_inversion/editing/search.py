@@ -42,18 +42,27 @@ def draw_w(generator: Generator, count: int, seed: int) -> Tensor:
 
 
 def search(
-    generator: Generator, count: int, seed: int, path: Path, progress: Callable[[int], None] = lambda done: None
+    generator: Generator,
+    count: int,
+    seed: int,
+    path: Path,
+    progress: Callable[[int], None] = lambda done: None,
+    replace: bool = False,
 ) -> Labelled:
-    """Label `count` samples, keeping them in `path` on the way. Raises UserError if it holds those of another search."""
+    """Label `count` samples, keeping them in `path` on the way.
+
+    Raises UserError if it holds those of another search, unless `replace` lets them go.
+    """
     identity = {"generator": generator.sha256, "previews": generator.previews_sha256, "seed": seed, "labels": LABELS}
     note = json.dumps(identity)
     w, mesh = draw_w(generator, count, seed), FaceMesh()
     labels, embeddings = torch.empty(0, len(LABELS), dtype=torch.float64), torch.empty(0, 128)
     if path.exists():
         kept, header, _ = read_safetensors(path)
-        if header.get("search") != note:
-            raise UserError(f"{path} holds the samples of another search. Choose another folder, or remove it.")
-        labels, embeddings = kept["labels"][:count], kept["identity"][:count]
+        if header.get("search") == note:
+            labels, embeddings = kept["labels"][:count], kept["identity"][:count]
+        elif not replace:
+            raise UserError(f"{path} holds the samples of another search. Choose another folder, or overwrite=true.")
     network = dlib_resnet(str(generator.device))
     for first in range(len(labels), count, KEEP):
         for one in w[first : min(first + KEEP, count)]:

@@ -98,12 +98,12 @@ def open_folder(
         raise UserError(f"output_dir={path}: {error.strerror}.") from error
     ours = (folder / JOB).is_file() or _begun(folder, present)
     unfinished = ours and all(name == ".hydra" or name.endswith(("_faces.png", ".part")) for name in present)
-    job = json.loads(json.dumps({**job, "versions": versions()}))
+    job = job_today(job)
     if present and not unfinished and _read(folder / JOB).get("job") != job:
         if not ours:
             raise UserError(f"output_dir={path} holds something else, which no run made. Choose another folder.")
         if not overwrite:
-            raise UserError(f"output_dir={path} holds another job. Choose another folder, or overwrite=true.")
+            raise UserError(f"output_dir={path} {what_differs(_read(folder / JOB).get('job'), job)}")
     if ours and overwrite:
         _remove_earlier(folder)
     for left in [*folder.glob(".*.part"), *(folder / JOB).parent.glob(".*.part")] if ours else ():
@@ -112,6 +112,26 @@ def open_folder(
     for name, text in files.items():
         write_atomically(folder / name, text.encode())
     return RunFolder(folder)
+
+
+def job_today(job: Mapping[str, Any]) -> dict[str, Any]:
+    """The job with today's versions, as its file will have it."""
+    found: dict[str, Any] = json.loads(json.dumps({**job, "versions": versions()}))
+    return found
+
+
+def what_differs(known: Any, job: Mapping[str, Any]) -> str:
+    """Why a folder of the job `known` is not this job's, and what to do: the end of a sentence."""
+    known = known if isinstance(known, dict) else {}
+    before, now = known.get("versions"), job["versions"]
+    if isinstance(before, dict) and {**known, "versions": now} == job:
+        names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+        told = ", ".join(f"{name} {before.get(name)} -> {now.get(name)}" for name in names)
+        return (
+            f"is this job's, made with other versions ({told}), which may draw other bits. Choose another folder, "
+            "install those versions, or make it anew by overwrite=true."
+        )
+    return "holds another job. Choose another folder, or overwrite=true."
 
 
 def _begun(folder: Path, present: set[str]) -> bool:

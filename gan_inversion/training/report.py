@@ -19,7 +19,7 @@ from ..report.run_folder import RunFolder
 from ..report.trace import plot_losses
 from ..storage import expanded
 from .samples import Samples
-from .trainer import Curve, LossOf, train
+from .trainer import CHECKPOINT, Curve, LossOf, train
 
 SMOOTH = 200  # points of the plotted curve
 
@@ -59,6 +59,7 @@ def fit(
     `measure`: (generator, model, indices, seed, progress) -> numbers.
     """
     facts, told = facts_of(training, generator), training.settings
+    folder.path(CHECKPOINT)
     with Showing("training", told["steps"]) as bar:
         curve = train(
             model, loss, told["steps"], told["learning_rate"], told["seed"], folder.root, facts,

@@ -16,6 +16,7 @@ from ..assets.trained import read_safetensors, whole
 from ..errors import UserError
 from ..storage import write_atomically
 
+CHECKPOINT = "checkpoint.safetensors"  # in the folder
 Curve = list[dict[str, float]]
 LossOf = Callable[[int, torch.Generator], dict[str, Tensor]]  # step, its random numbers -> terms; "total" is optimised
 
@@ -37,7 +38,7 @@ def train(
     on with the same bits. Raises UserError if the checkpoint is of another training, or if the loss becomes infinite.
     """
     adam = torch.optim.Adam(model.parameters(), lr=learning_rate, betas=(0.9, 0.99))
-    path = folder / "checkpoint.safetensors"
+    path = folder / CHECKPOINT
     text = json.dumps(dict(identity), sort_keys=True)
     curve: Curve = _resume(path, model, adam, text) if path.exists() else []
     model.train()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from gan_inversion.assets.trained import load_trained, read_safetensors
+from gan_inversion.assets.trained import WITHOUT, load_trained, read_safetensors
 from gan_inversion.editing.files import DIRECTIONS, REGIONS_FILE, load_directions, load_regions
 from gan_inversion.errors import UserError
+from gan_inversion.generators.preview import HEADS
 from gan_inversion.generators.tiny import Tiny
 from gan_inversion.inversion.encoder import ENCODER, load_encoder
+from tests.composed import command_of, compose
 
 
 def written(path: Path, header: Any, **tensors: torch.Tensor) -> str:
@@ -43,6 +46,15 @@ def test_numbers_that_are_none(generator: Tiny, tmp_path: Path) -> None:
     path = written(tmp_path / "x.safetensors", header, a=torch.tensor([1.0, float("nan")]))
     with pytest.raises(UserError, match=r"x.safetensors: damaged: a has numbers that are not finite"):
         load_trained(path, "part", generator)
+
+
+@pytest.mark.parametrize("kind", [ENCODER, DIRECTIONS, REGIONS_FILE, HEADS])
+def test_another_generator_s_are_refused_with_what_to_say_instead(generator: Tiny, tmp_path: Path, kind: str) -> None:
+    """The remedy is made of keys that commands have."""
+    path = written(tmp_path / "x.safetensors", {"kind": kind, "generator_sha256": "f" * 64, "facts": {}})
+    with pytest.raises(UserError, match=re.escape(f"Go without: {WITHOUT[kind]}.")):
+        load_trained(path, kind, generator)
+    command_of(compose(*WITHOUT[kind].split()))
 
 
 @pytest.mark.parametrize("kind", ["F4", "F8_E8M0", "F6_E2M3", "X"])

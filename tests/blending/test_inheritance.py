@@ -119,7 +119,7 @@ def test_a_region_has_the_styles_of_whom_it_is_from(
     assert (offset[~(nose | hair)] == 0).all()
 
 
-@pytest.mark.parametrize("region", REGIONS)
+@pytest.mark.parametrize("region", ["eyes", "nose", "mouth", "face_shape", "hair"])
 def test_each_region_can_be_said(
     generator: Tiny, parents: tuple[torch.Tensor, ...], regions: Regions, region: str
 ) -> None:

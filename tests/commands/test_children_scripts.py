@@ -13,7 +13,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from gan_inversion.editing.files import load_directions, load_regions
-from gan_inversion.editing.search import draw_w
+from gan_inversion.editing.search import draw_w, search
+from gan_inversion.errors import UserError
 from gan_inversion.generators.mobile_stylegan import ffhq
 from gan_inversion.generators.tiny import Tiny, tiny
 from gan_inversion.interfaces import Latents
@@ -94,7 +95,7 @@ def test_directions_from_labels_go_on_after_a_kill(run: Run, tmp_path: Path) -> 
     base = ["find_directions", "generator=tiny", "held_out=1", "judge=false", "threads=1"]
     run(*base, "samples=100", "output_dir=out")
     before = load_file(tmp_path / "out/labels.safetensors")["labels"]
-    run(*base, "samples=120", "output_dir=out")
+    run(*base, "samples=120", "output_dir=out", "overwrite=true")
     labels = load_file(tmp_path / "out/labels.safetensors")["labels"]
     assert len(labels) == 120
     assert torch.equal(labels[:100], before)
@@ -102,11 +103,14 @@ def test_directions_from_labels_go_on_after_a_kill(run: Run, tmp_path: Path) -> 
     document = json.loads((tmp_path / "out/metrics.json").read_text())
     assert set(document["held_out"]["side_effects"]["age"]) == set(whole.vectors)
     assert "faceres" not in document["held_out"]["age"]
-    run(*base, "samples=120", "identity_weight=5", "output_dir=out")
+    assert "holds another job" in run(*base, "samples=120", "identity_weight=5", "output_dir=out", code=1).stderr
+    run(*base, "samples=120", "identity_weight=5", "output_dir=out", "overwrite=true")
     other = load_directions(str(tmp_path / "out/directions.safetensors"), tiny())
     assert not torch.equal(other["age"], whole["age"])
-    done = run(*base, "samples=120", "seed=1", "output_dir=out", code=1)
-    assert "holds the samples of another search" in done.stderr
+    with pytest.raises(UserError, match="holds the samples of another search"):
+        search(tiny(), 120, 1, tmp_path / "out/labels.safetensors")
+    run(*base, "samples=100", "seed=1", "output_dir=out", "overwrite=true")
+    assert not torch.equal(load_file(tmp_path / "out/labels.safetensors")["labels"], before)
 
 
 @pytest.mark.weights

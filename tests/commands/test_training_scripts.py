@@ -38,7 +38,7 @@ def test_train_preview_heads(run: Run, tmp_path: Path) -> None:
     assert document["held_out"]["psnr_64"] > 0
     assert Image.open(tmp_path / "heads/curve.png").size == (900, 500)
     done = run(*arguments, "steps=5", code=1)
-    assert "belongs to a training with other settings" in done.stderr
+    assert "holds another job" in done.stderr
 
 
 @pytest.mark.weights

@@ -14,6 +14,7 @@ from gan_inversion.generators.tiny import Tiny, tiny
 from gan_inversion.image import to_tensor
 from gan_inversion.inversion.encoder import ENCODER, Encoder, encode, load_encoder, look
 from gan_inversion.inversion.starts import FromEncoder
+from gan_inversion.spaces.p_space import is_inside
 from gan_inversion.training.encoder import measure_encoder, unexplained
 from tests.conftest import drawn, latents, make_inverter, real
 
@@ -46,7 +47,7 @@ def test_a_start_and_its_identity(generator: Tiny, tmp_path: Path) -> None:
     for name in ("a", "b"):
         path = tmp_path / f"{name}.safetensors"
         save_trained(path, ENCODER, encoder, generator, {})
-        inverter = make_inverter(generator, start=FromEncoder(str(path)), steps=0)
+        inverter = make_inverter(generator, start=FromEncoder(str(path), None), steps=0)
         keys.append(inverter.key(face, 0))
         (found,) = inverter([face], [0])
         with torch.no_grad():
@@ -56,9 +57,26 @@ def test_a_start_and_its_identity(generator: Tiny, tmp_path: Path) -> None:
     with torch.no_grad():
         encoder.leave.bias.add_(0.5)
     save_trained(tmp_path / "a.safetensors", ENCODER, encoder, generator, {})
-    assert make_inverter(generator, start=FromEncoder(str(tmp_path / "a.safetensors")), steps=0).key(face, 0) != keys[0]
+    assert (
+        make_inverter(generator, start=FromEncoder(str(tmp_path / "a.safetensors"), None), steps=0).key(face, 0)
+        != keys[0]
+    )
     with pytest.raises(UserError, match="trained for another generator"):
         load_encoder(str(path), tiny(seed=1))
+
+
+@pytest.mark.weights
+def test_the_reach_of_a_start(generator: Tiny, tmp_path: Path) -> None:
+    """What the encoder finds outside of it is brought to its edge; null: as it comes."""
+    encoder, path = untrained(generator), str(tmp_path / "e.safetensors")
+    with torch.no_grad():
+        encoder.leave.bias.normal_(std=9.0, generator=torch.Generator().manual_seed(0))
+    save_trained(Path(path), ENCODER, encoder, generator, {})
+    target = to_tensor(drawn(generator, 1).pixels)
+    near, far, free = (FromEncoder(path, reach=reach)(generator, target, "a", 0) for reach in (0.5, 1.5, None))
+    assert is_inside(near, generator.statistics(), 0.5)
+    assert is_inside(far, generator.statistics(), 1.5) and not is_inside(far, generator.statistics(), 0.5)
+    assert not is_inside(free, generator.statistics(), 1.5)
 
 
 @pytest.mark.weights

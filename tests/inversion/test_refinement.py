@@ -121,6 +121,16 @@ def test_each_setting_moves_something(generator: Tiny, change: dict[str, Any]) -
         assert a.shape != b.shape or not torch.equal(a, b)
 
 
+@pytest.mark.weights
+@pytest.mark.parametrize("change", [{"lpips": 2.0}, {"identity": 5.0}, {"sharp": 2.0}])
+def test_each_weight_moves_something(generator: Tiny, change: dict[str, Any]) -> None:
+    face = drawn(generator, 1)
+    base, other = (make_inverter(generator, steps=2, refine=Features(**{**PLAIN, **more})) for more in ({}, change))
+    a, b = (inverter([face], [0])[0].features for inverter in (base, other))
+    assert a is not None and b is not None
+    assert not torch.equal(a, b)
+
+
 def test_a_generator_that_cannot(generator: Tiny) -> None:
     with pytest.raises(UserError, match="the features of this generator are 8, 16, 32"):
         make_inverter(generator, refine=Features(**{**PLAIN, "side": 64}))([drawn(generator, 1)], [0])

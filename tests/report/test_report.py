@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import fsspec
 import imageio_ffmpeg
 import numpy as np
 import pytest
+import torch
 
+from gan_inversion.batch.report import open_batch
 from gan_inversion.errors import UserError
 from gan_inversion.interfaces import AlignedFace, Step
 from gan_inversion.inversion.trace import Trace
+from gan_inversion.report import run_folder
 from gan_inversion.report.contact_sheet import ParentRow, contact_sheet
 from gan_inversion.report.progress import InversionBar
 from gan_inversion.report.run_folder import Clock, RunFolder, open_folder
 from gan_inversion.report.trace import save_trace
 from gan_inversion.report.video import write_video
+from gan_inversion.runtime import versions
+from gan_inversion.storage import Folder
 from tests.conftest import random_pixels
 
 
@@ -136,6 +143,30 @@ def test_a_folder_belongs_to_one_job(tmp_path: Path) -> None:
         open_folder(path, {"a": 2}, {}, overwrite=False)
     open_folder(path, {"a": 2}, {}, overwrite=True)
     assert sorted(p.name for p in path.iterdir()) == [".hydra", "mine.txt"]  # only what the run had written went
+
+
+def test_other_versions_are_no_other_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are named, wherever the folder is."""
+    path, far = tmp_path / "out", fsspec.filesystem("memory")
+    finished(path, {"a": 1})
+    open_batch(Folder("memory://versions"), {"a": 1}, {}, overwrite=False)
+    monkeypatch.setattr(run_folder, "versions", lambda: {**versions(), "torch": "99.0"})
+    said = (
+        rf"made with other versions \(torch {re.escape(torch.__version__)} -> 99.0\).*or make it anew by overwrite=true"
+    )
+    try:
+        with pytest.raises(UserError, match=f"output_dir=.*/out is this job's, {said}"):
+            open_folder(path, {"a": 1}, {}, overwrite=False)
+        with pytest.raises(UserError, match=f"output_dir=memory://.*versions is this job's, {said}"):
+            open_batch(Folder("memory://versions"), {"a": 1}, {}, overwrite=False)
+        with pytest.raises(UserError, match="holds another job"):
+            open_folder(path, {"a": 2}, {}, overwrite=False)
+        open_folder(path, {"a": 1}, {}, overwrite=True)
+        open_batch(Folder("memory://versions"), {"a": 1}, {}, overwrite=True)
+    finally:
+        far.store.clear()
+    assert not (path / "child.png").exists()
+    assert json.loads((path / run_folder.JOB).read_text())["job"]["versions"]["torch"] == "99.0"
 
 
 def test_overwrite_trusts_no_list_blindly(tmp_path: Path) -> None:

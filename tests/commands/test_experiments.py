@@ -1,0 +1,51 @@
+"""Each experiment with each command that offers one: it composes and changes something, or it is said whom it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from gan_inversion import cli
+from gan_inversion.commands import PLACES
+from gan_inversion.errors import UserError
+from tests.composed import command_of, compose
+from tests.conftest import Ran
+
+COMMANDS = [name for name in PLACES if "experiment" in cli._groups(name)]
+EXPERIMENTS = sorted(path.stem for path in (cli.CONFIGS / "experiment").glob("*.yaml"))
+GIVEN = {"family": [], "batch": ["manifest=x.csv"], "invert": ["photos=[x]"], "blend": ["father=a", "mother=b"]}
+NOT_FOR = {  # what has no parents has no children, and the other way round
+    ("invert", "babygan"), ("invert", "familygan"), ("invert", "w_plus_mean"),
+    ("blend", "any_generator"), ("blend", "free"), ("blend", "plain"), ("blend", "thorough"),
+}  # fmt: skip
+
+
+def test_there_are_some() -> None:
+    assert {"family", "invert", "blend", "batch"} <= set(COMMANDS)
+    assert {experiment for _, experiment in NOT_FOR} <= set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_it_composes_or_says_whom_it_is_for(name: str, experiment: str) -> None:
+    given = GIVEN.get(name, [])
+    if (name, experiment) in NOT_FOR:
+        with pytest.raises(
+            UserError, match=rf"experiment={experiment} chooses .*, which {name} has not: it is for family"
+        ):
+            compose(f"experiment={experiment}", *given, script=name)
+        assert f"experiment={experiment}\n" not in cli.help_text(name)
+        return
+    values = compose(f"experiment={experiment}", *given, script=name)
+    assert command_of(values, name) != command_of(compose(*given, script=name), name)
+    assert f"experiment={experiment}\n" in cli.help_text(name)
+
+
+def test_a_command_takes_of_an_experiment_what_is_its_own(run: Callable[..., Ran]) -> None:
+    """any_generator speaks of children too, which `invert` has not; what a person types is another matter."""
+    values = compose("experiment=any_generator", "photos=[x]", script="invert")
+    assert values["start"] == {"_target_": "gan_inversion.inversion.starts.Mean"}
+    assert {"inherit", "child"}.isdisjoint(values)
+    done = run("invert", "experiment=any_generator", "photos=[x]", "+inherit.path=null", code=1)
+    assert "unknown key inherit" in done.stderr
