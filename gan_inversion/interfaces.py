@@ -53,6 +53,9 @@ class Target:
 
     image: Tensor  # [N, 3, R, R] in [-1, 1]
     statistics: WStatistics
+    whole: Tensor | None = (
+        None  # [N, 3, R, R], the same at full size, where `image` is smaller: what masks are read from
+    )
 
 
 @dataclass(frozen=True)

@@ -244,6 +244,7 @@ TESTED_ELSEWHERE = {  # keys whose effect another test shows
     "child.bound", "child.steps", "losses.identity.weight",  # blending/test_inheritance.py, blending/test_steering.py
     "generator.path", "generator.domain", "generator.class_label", "generator.precision",  # generators/test_file.py
     "runner.address", "runner.cpus", "runner.gpus", "runner.retries", "runner.in_flight",  # jobs/test_ray_runner.py
+    "losses.lpips.mask", "losses.pixel.mask", "losses.ms_ssim.mask",  # losses/test_masks.py
 }  # fmt: skip
 
 

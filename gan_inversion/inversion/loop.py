@@ -185,7 +185,7 @@ def invert(
         )
         bound = {
             resolution: [
-                (key, loss.weight, loss.bind(Target(goal, statistics))) for key, loss in sorted(losses.items())
+                (key, loss.weight, loss.bind(Target(goal, statistics, face))) for key, loss in sorted(losses.items())
             ]  # sorted: sums round
             for resolution, goal in _goals(face, optimiser).items()
         }

@@ -118,7 +118,7 @@ class _Search:
         statistics = generator.statistics()
         self.small, self.large = (
             {
-                name: (loss.weight, loss.bind(Target(goal, statistics)))
+                name: (loss.weight, loss.bind(Target(goal, statistics, target)))
                 for name, loss in sorted(refine._losses(generator.domain).items())
                 if name != "sharp" or goal is target
             }
