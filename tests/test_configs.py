@@ -245,6 +245,8 @@ TESTED_ELSEWHERE = {  # keys whose effect another test shows
     "generator.path", "generator.domain", "generator.class_label", "generator.precision",  # generators/test_file.py
     "runner.address", "runner.cpus", "runner.gpus", "runner.retries", "runner.in_flight",  # jobs/test_ray_runner.py
     "losses.lpips.mask", "losses.pixel.mask", "losses.ms_ssim.mask",  # losses/test_masks.py
+    "refine.side", "refine.previews", "refine.whole", "refine.learning_rate", "refine.betas", "refine.correct_every",
+    "refine.lpips", "refine.pixel", "refine.identity", "refine.sharp", "refine.reach", "refine.noise",  # inversion/
 }  # fmt: skip
 
 
