@@ -29,10 +29,15 @@ from tests.families import tiny_checkpoint
 GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir())
 OPTIONS = [(path.parent.name, path.stem) for path in sorted(CONFIGS.glob("*/*.yaml"))]
 NEEDS_WEIGHTS = {("generator", "mobile_stylegan"), ("aligner", "ffhq"), ("losses", "lpips"), ("start", "best_of"),
-                 ("start", "encoder"), ("losses", "identity"), ("inherit", "regions"), ("child", "steered")}  # fmt: skip
+                 ("start", "encoder"), ("losses", "identity"), ("inherit", "regions"), ("child", "steered"),
+                 ("refine", "features"), ("refine", "styles"), ("refine", "noise")}  # fmt: skip
 NEEDED = {
     ("blend", "per_layer"): ["blend.layer_weights=[0,0,0,0.5,0.5,1,1,1]"],
     ("losses", "noise"): ["inversion.noise_maps=true"],
+    ("refine", "features"): ["refine.side=16", "refine.previews=1", "refine.whole=1"],
+    ("refine", "styles"): ["refine.previews=1", "refine.whole=1"],
+    ("refine", "noise"): ["refine.previews=1", "refine.whole=1"],
+    ("experiment", "sfe"): ["refine.side=16", "refine.previews=1", "refine.whole=1"],
 }
 
 
@@ -82,7 +87,8 @@ def test_every_option_composes_builds_and_runs(group: str, option: str, tmp_path
 @pytest.mark.parametrize("experiment", [path.stem for path in sorted(CONFIGS.glob("experiment/*.yaml"))])
 def test_every_experiment_runs(experiment: str) -> None:
     start = ["start=mean"] if "start" not in (CONFIGS / f"experiment/{experiment}.yaml").read_text() else []
-    values = compose("generator=tiny", "threads=1", f"experiment={experiment}", "inversion.steps=2", *start)
+    needed = NEEDED.get(("experiment", experiment), [])
+    values = compose("generator=tiny", "threads=1", f"experiment={experiment}", "inversion.steps=2", *start, *needed)
     assert invert(values).shape == (8, 16)
 
 
