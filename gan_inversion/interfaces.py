@@ -53,6 +53,9 @@ class Target:
 
     image: Tensor  # [N, 3, R, R] in [-1, 1]
     statistics: WStatistics
+    whole: Tensor | None = (
+        None  # [N, 3, R, R], the same at full size, where `image` is smaller: what masks are read from
+    )
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ class Latents:
     """All that a face is drawn from."""
 
     ws: Tensor  # [L, D]
-    style_offset: Tensor | None = None  # [S], added to the styles of ws: what was inherited by region
+    style_offset: Tensor | None = None  # [S], added to the styles of ws: what was inherited by region, or refined
     noise: tuple[Tensor, ...] = ()  # [H, W] each, in place of the generator's own; empty: its own
     features: Tensor | None = None  # [S, S, C], added to the features of S pixels: what a photograph has beyond ws
 
@@ -111,8 +114,10 @@ class Inversion:
     best_step: int = 0
     steps: int = 0  # optimiser updates made
     stopped: str = "budget"  # budget | plateau | target | diverged | interrupted
-    style_offset: Tensor | None = None  # [S]; only of stored children that inherited by region
-    noise: tuple[Tensor, ...] = ()  # [H, W] each; only where noise maps were optimised too
+    style_offset: Tensor | None = (
+        None  # [S]; only where it was refined, and of stored children that inherited by region
+    )
+    noise: tuple[Tensor, ...] = ()  # [H, W] each; only where noise maps were optimised too, or refined
     features: Tensor | None = None  # [S, S, C]; only where it was refined
 
     @property

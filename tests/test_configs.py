@@ -30,11 +30,14 @@ GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir())
 OPTIONS = [(path.parent.name, path.stem) for path in sorted(CONFIGS.glob("*/*.yaml"))]
 NEEDS_WEIGHTS = {("generator", "mobile_stylegan"), ("aligner", "ffhq"), ("losses", "lpips"), ("start", "best_of"),
                  ("start", "encoder"), ("losses", "identity"), ("inherit", "regions"), ("child", "steered"),
-                 ("refine", "features")}  # fmt: skip
+                 ("refine", "features"), ("refine", "styles"), ("refine", "noise")}  # fmt: skip
 NEEDED = {
     ("blend", "per_layer"): ["blend.layer_weights=[0,0,0,0.5,0.5,1,1,1]"],
     ("losses", "noise"): ["inversion.noise_maps=true"],
     ("refine", "features"): ["refine.side=16", "refine.previews=1", "refine.whole=1"],
+    ("refine", "styles"): ["refine.previews=1", "refine.whole=1"],
+    ("refine", "noise"): ["refine.previews=1", "refine.whole=1"],
+    ("experiment", "sfe"): ["refine.side=16", "refine.previews=1", "refine.whole=1"],
 }
 
 
@@ -89,7 +92,8 @@ def test_every_option_composes_builds_and_runs(group: str, option: str, tmp_path
 def test_every_experiment_runs(experiment: str, tmp_path: Path) -> None:
     own = "override /start" in (CONFIGS / f"experiment/{experiment}.yaml").read_text()
     start = [] if own else [f"start.path={encoder_of_tiny(tmp_path)}"]
-    values = compose("generator=tiny", "threads=1", f"experiment={experiment}", "inversion.steps=2", *start)
+    needed = NEEDED.get(("experiment", experiment), [])
+    values = compose("generator=tiny", "threads=1", f"experiment={experiment}", "inversion.steps=2", *start, *needed)
     assert invert(values).shape == (8, 16)
 
 

@@ -32,7 +32,7 @@ from tests.conftest import ROOT, drawn, make_inverter, real
 
 PACKAGE = ROOT / "gan_inversion"
 ORDER = ["errors", "interfaces", "storage", "image", "latents", "runtime", "checkpoints", "assets", "spaces", "estimators",
-         "losses", "generators", "faces", "inversion", "editing", "blending", "metrics", "execution", "store", "report",
+         "faces", "losses", "generators", "inversion", "editing", "blending", "metrics", "execution", "store", "report",
          "training", "batch", "api", "components", "commands", "cli", "__main__"]  # fmt: skip
 LARGEST_ROOM = 17  # files
 

@@ -35,7 +35,8 @@ class Partner(Common):
         directions = self.child.load(generator)
         if child.style_offset is not None:
             log.warning(
-                "this child inherited by region: its style offset is left out, and its other parent guessed without it"
+                "this child has a style offset, inherited by region or refined: it is left out, and its other parent "
+                "guessed without it"
             )
         hashes = {"of_child": hash_of_latents(child.latents), "parent": hash_of_latents(parent.latents)}
         inputs = [split_entry(entry)[0] for entry in (self.of_child, self.parent)]

@@ -9,12 +9,10 @@ import torch
 from torch import Tensor
 
 from ..estimators.age_gender import age_gender
-from ..faces.mesh import FaceMesh, Mesh
+from ..faces.mesh import FaceMesh, Mesh, find_mesh
 from ..image import to_uint8
 
 LABELS = ("age", "gender", "yaw", "pitch", "smile", "eyes_open")
-# Where FFHQ's crop puts eyes, nose and mouth corners, as shares of its side: what the mesh starts from.
-FIVE = np.array([(0.375, 0.472), (0.625, 0.472), (0.5, 0.6), (0.42, 0.74), (0.58, 0.74)])
 UPPER_LIDS, LOWER_LIDS, EYE_CORNERS = ((159, 386), (145, 374), ((33, 133), (362, 263)))
 LIPS, CHIN, FOREHEAD = (13, 14), 152, 10
 
@@ -23,11 +21,6 @@ def log_odds(probability: float) -> float:
     """Natural logarithm of p / (1 - p), with p kept 0.001 from certainty: linear models need no bounds."""
     p = min(max(probability, 1e-3), 1 - 1e-3)
     return float(np.log(p / (1 - p)))
-
-
-def find_mesh(pixels: np.ndarray, mesh: FaceMesh) -> Mesh:
-    """uint8 [R, R, 3], aligned as FFHQ -> its landmarks; no detector is needed."""
-    return mesh(pixels, FIVE * pixels.shape[0])
 
 
 def shape_labels(mesh: Mesh) -> tuple[float, float, float, float]:

@@ -15,11 +15,10 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..faces.mesh import LEFT_EYE, RIGHT_EYE, FaceMesh
+from ..faces.mesh import LEFT_EYE, RIGHT_EYE, FaceMesh, find_mesh
 from ..image import to_uint8
 from ..interfaces import Generator
 from ..spaces.population import sample_w, truncated
-from .labels import find_mesh
 
 REGIONS = ("eyes", "nose", "mouth", "face_shape", "hair")  # what a child can inherit; the rest of the picture is "rest"
 SIDE = 256  # pixels of the masks

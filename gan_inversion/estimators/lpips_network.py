@@ -20,7 +20,7 @@ BACKBONES = {"alex": "lpips_alexnet", "vgg": "lpips_vgg16"}
 
 
 class LPIPSNetwork(nn.Module):
-    """`features` of an image, and `distance` between two sets of them."""
+    """`features` of an image, and `distance` between two sets of them, as a number or as `maps`."""
 
     def __init__(self, backbone: str) -> None:
         super().__init__()
@@ -48,8 +48,11 @@ class LPIPSNetwork(nn.Module):
 
     def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
         """[N], 0 for equal images, about 0.7 for unrelated ones."""
-        parts = [lin((x - y).square()).mean((1, 2, 3)) for lin, x, y in zip(self.network.lins, a, b, strict=True)]
-        return torch.stack(parts).sum(0)
+        return torch.stack([part.mean((1, 2, 3)) for part in self.maps(a, b)]).sum(0)
+
+    def maps(self, a: list[Tensor], b: list[Tensor]) -> list[Tensor]:
+        """Per layer [N, 1, h, w]: the distance place by place."""
+        return [lin((x - y).square()) for lin, x, y in zip(self.network.lins, a, b, strict=True)]
 
 
 def _copy(parameter: Tensor | None, value: Tensor) -> None:

@@ -21,6 +21,8 @@ RIGHT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 
 LEFT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
 MOUTH = (61, 291)  # corners, left in the picture first
 NOSE_TIP, CHEEKS = 1, (234, 454)
+# Where FFHQ's crop puts eyes, nose and mouth corners, as shares of its side: what the mesh of one starts from.
+FIVE = np.array([(0.375, 0.472), (0.625, 0.472), (0.5, 0.6), (0.42, 0.74), (0.58, 0.74)])
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,11 @@ class FaceMesh:
         landmarks = next(out for out in outputs if out.size == 468 * 3).reshape(468, 3)[:, :2]
         presence = next(out for out in outputs if out.size == 1)
         return Mesh(origin + landmarks[:, :1] * x + landmarks[:, 1:] * y, float(presence.ravel()[0]))
+
+
+def find_mesh(pixels: np.ndarray, mesh: FaceMesh) -> Mesh:
+    """uint8 [R, R, 3], aligned as FFHQ -> its landmarks; no detector is needed."""
+    return mesh(pixels, FIVE * pixels.shape[0])
 
 
 def _extent(mesh: Mesh) -> float:

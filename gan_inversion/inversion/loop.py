@@ -19,6 +19,7 @@ from torch import Tensor
 from ..errors import UserError
 from ..image import area_resize
 from ..interfaces import BoundLoss, Generator, Inversion, LatentSpace, Loss, OnStep, Start, Step, Target, Trial
+from .noise_map import NoiseMap
 
 log = logging.getLogger(__name__)
 
@@ -110,25 +111,6 @@ class Optimiser:
         return self.latent_noise * max(0.0, left) ** 2
 
 
-class _NoiseMap:
-    """A noise map on its way: of mean 0 and variance 1 for the optimiser, of the spread of the generator's own for it.
-
-    After each update it is brought back to that, as by Karras 2020 (arXiv 1912.04958, D.2): it stays noise.
-    """
-
-    def __init__(self, own: Tensor) -> None:
-        self.mean, self.std = own.mean(), own.std()
-        self.unit = ((own - self.mean) / self.std.clamp_min(1e-12)).requires_grad_()  # [1, 1, H, W]
-
-    def __call__(self) -> Tensor:
-        return self.mean + self.std * self.unit
-
-    @torch.no_grad()
-    def renormalise(self) -> None:
-        self.unit.sub_(self.unit.mean())
-        self.unit.div_(self.unit.std().clamp_min(1e-12))
-
-
 @dataclass
 class _Face:
     """One face on its way. Only the loop touches it."""
@@ -137,7 +119,7 @@ class _Face:
     name: str
     target: Tensor  # [1, 3, R, R]
     parameters: Tensor  # [1, ...] of the space
-    noise: list[_NoiseMap]  # empty unless they are optimised
+    noise: list[NoiseMap]  # empty unless they are optimised
     adam: torch.optim.Adam
     losses: dict[int | None, list[tuple[str, float, BoundLoss]]]  # by resolution of the step; None: the true picture
     random: torch.Generator
@@ -179,13 +161,13 @@ def invert(
     for i, (face, seed, name) in enumerate(zip(faces.split(1), seeds, names, strict=True)):
         begin = start(generator, face, name, seed)
         parameters = space.encode(begin, generator).detach().clone().requires_grad_()
-        noise = [_NoiseMap(one) for one in generator.noise_maps()] if optimiser.noise_maps else []
+        noise = [NoiseMap(one) for one in generator.noise_maps()] if optimiser.noise_maps else []
         adam = torch.optim.Adam(
             [parameters, *(one.unit for one in noise)], lr=optimiser.learning_rate, betas=optimiser.betas
         )
         bound = {
             resolution: [
-                (key, loss.weight, loss.bind(Target(goal, statistics))) for key, loss in sorted(losses.items())
+                (key, loss.weight, loss.bind(Target(goal, statistics, face))) for key, loss in sorted(losses.items())
             ]  # sorted: sums round
             for resolution, goal in _goals(face, optimiser).items()
         }

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from ..errors import UserError
 from ..estimators.lpips_network import lpips_network
+from ..faces.masks import check_mask, mask_for, weighted_mean
 from ..image import area_resize
 from ..interfaces import BoundLoss, Target, Trial
 
@@ -19,7 +21,8 @@ SMALLEST = 32  # pixels; below, the backbones have nothing left to pool
 class LPIPS:
     """LPIPS (Zhang 2018, arXiv 1801.03924) at each of `sizes` pixels, summed with `size_weights`.
 
-    The images are area-downsampled; a size above theirs means theirs.
+    The images are area-downsampled; a size above theirs means theirs. mask: "face" or "person", the places that count, in
+    each layer's map (`faces.masks`); None: all.
     """
 
     name: ClassVar[str] = "lpips"
@@ -28,10 +31,12 @@ class LPIPS:
     backbone: str = "alex"
     sizes: tuple[int, ...] = (256,)
     size_weights: tuple[float, ...] = (1.0,)
+    mask: str | None = None
 
     def __post_init__(self) -> None:
         if not self.sizes or len(self.sizes) != len(self.size_weights):
             raise UserError("losses.lpips: sizes and size_weights need one number each for every size")
+        check_mask(self.mask, "losses.lpips.mask")
 
     @property
     def optimises(self) -> tuple[str, ...]:
@@ -46,12 +51,13 @@ class LPIPS:
                 raise UserError(f"LPIPS needs pictures of at least {SMALLEST} pixels, not {size}.")
             weights[size] = weights.get(size, 0.0) + weight
         features = {size: network.features(area_resize(target.image, size)) for size in weights}
+        masks = {size: mask_for(target, self.mask, size) for size in weights}
 
         def loss(trial: Trial) -> Tensor:
             total = trial.image.new_zeros(len(trial.image))
             for size, weight in weights.items():
-                distance = network.distance(network.features(area_resize(trial.image, size)), features[size])
-                total = total + weight * distance
+                maps = network.maps(network.features(area_resize(trial.image, size)), features[size])
+                total = total + weight * torch.stack([weighted_mean(one, masks[size]) for one in maps]).sum(0)
             return total
 
         return loss

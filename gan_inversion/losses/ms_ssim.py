@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..faces.masks import check_mask, mask_for, weighted_mean
 from ..image import area_resize
 from ..interfaces import BoundLoss, Target
 
@@ -18,12 +19,16 @@ WINDOW, SIGMA, RANGE = 11, 1.5, 2.0
 
 @dataclass(frozen=True)
 class MSSSIM:
-    """1 - MS-SSIM at `size` pixels."""
+    """1 - MS-SSIM at `size` pixels. mask: "face" or "person", the windows that count (`faces.masks`); None: all."""
 
     name: ClassVar[str] = "ms_ssim"
 
     weight: float = 0.2
     size: int = 256
+    mask: str | None = None
+
+    def __post_init__(self) -> None:
+        check_mask(self.mask, "losses.ms_ssim.mask")
 
     @property
     def optimises(self) -> tuple[str, ...]:
@@ -31,14 +36,16 @@ class MSSSIM:
 
     def bind(self, target: Target) -> BoundLoss:
         goal = area_resize(target.image, min(self.size, target.image.shape[-1]))
-        return lambda trial: 1 - ms_ssim(area_resize(trial.image, goal.shape[-1]), goal)
+        mask = mask_for(target, self.mask, goal.shape[-1])
+        return lambda trial: 1 - ms_ssim(area_resize(trial.image, goal.shape[-1]), goal, mask)
 
 
-def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
+def ms_ssim(a: Tensor, b: Tensor, mask: Tensor | None = None) -> Tensor:
     """MS-SSIM (Wang 2003) of images [N, 3, R, R] in [-1, 1] -> [N], 1 for equal images.
 
     Gaussian window of 11 pixels (sigma 1.5), the published constants and scale weights. An image too small for five
-    scales uses as many as leave the window room, their weights scaled to sum to one.
+    scales uses as many as leave the window room, their weights scaled to sum to one. mask [N, 1, R, R]: each window counts
+    by what it is at its middle.
     """
     scales = 1
     while scales < len(SCALE_WEIGHTS) and (a.shape[-1] >> scales) >= WINDOW:
@@ -48,9 +55,12 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
     for i, weight in enumerate(weights.tolist()):
         if i:
             a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
+            mask = None if mask is None else F.avg_pool2d(mask, 2)
         luminance, structure = _ssim_parts(a, b)
         term = (luminance * structure) if i == scales - 1 else structure
-        result = result * term.mean((1, 2, 3)).clamp_min(1e-6) ** weight
+        edge = WINDOW // 2
+        middles = None if mask is None else mask[:, :, edge:-edge, edge:-edge]
+        result = result * weighted_mean(term, middles).clamp_min(1e-6) ** weight
     return result
 
 

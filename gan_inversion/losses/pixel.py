@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import UserError
+from ..faces.masks import check_mask, mask_for, weighted_mean
 from ..image import area_resize
 from ..interfaces import BoundLoss, Target, Trial
 
@@ -21,19 +22,24 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Pixel:
-    """Mean over pixels of |a - b|^2, |a - b| or Huber's (delta 0.1), averaged over `sizes`, images in [-1, 1]."""
+    """Mean over pixels of |a - b|^2, |a - b| or Huber's (delta 0.1), averaged over `sizes`, images in [-1, 1].
+
+    mask: "face" or "person", the pixels that count (`faces.masks`); None: all.
+    """
 
     name: ClassVar[str] = "pixel"
 
     weight: float = 5.0
     kind: str = "l2"
     sizes: tuple[int, ...] = (256, 32)
+    mask: str | None = None
 
     def __post_init__(self) -> None:
         if not self.sizes:
             raise UserError("losses.pixel.sizes: at least one size is needed")
         if self.kind not in KINDS:
             raise UserError(f"losses.pixel.kind={self.kind}: choose one of {', '.join(KINDS)}")
+        check_mask(self.mask, "losses.pixel.mask")
 
     @property
     def optimises(self) -> tuple[str, ...]:
@@ -41,12 +47,13 @@ class Pixel:
 
     def bind(self, target: Target) -> BoundLoss:
         sizes = [min(size, target.image.shape[-1]) for size in self.sizes]
-        bound = [area_resize(target.image, size) for size in sizes]
+        bound = [(area_resize(target.image, size), mask_for(target, self.mask, size)) for size in sizes]
 
         def loss(trial: Trial) -> Tensor:
             total = trial.image.new_zeros(len(trial.image))
-            for size, goal in zip(sizes, bound, strict=True):
-                total = total + KINDS[self.kind](area_resize(trial.image, size), goal).mean((1, 2, 3))
+            for goal, mask in bound:
+                distance = KINDS[self.kind](area_resize(trial.image, goal.shape[-1]), goal)
+                total = total + weighted_mean(distance, mask)
             return total / len(sizes)
 
         return loss

@@ -78,7 +78,8 @@ class Store:
             if problem := problem_with(tensors["ws"], 2):
                 raise ValueError(f"ws {problem}")
             noise, features = noise_from(tensors, "noise."), tensors.get("features")
-            inversion = Inversion(ws=tensors["ws"], noise=noise, features=features, **fields)
+            offset = tensors.get("style_offset")
+            inversion = Inversion(ws=tensors["ws"], noise=noise, features=features, style_offset=offset, **fields)
             return Record(inversion, metrics, self._seconds(key))
         except (ValueError, KeyError, TypeError, SafetensorError) as error:
             self._set_aside(INVERSIONS, key, entry.files, error)
@@ -88,14 +89,16 @@ class Store:
         """Keep a finished inversion. An interrupted one is refused: it is not the result its key promises."""
         if self.path is None or not record.inversion.finished:
             return
-        fields = asdict(replace(record.inversion, ws=torch.empty(0), noise=(), features=None))
-        for tensor in ("ws", "noise", "features", "style_offset"):  # the last is a child's alone
+        fields = asdict(replace(record.inversion, ws=torch.empty(0), noise=(), features=None, style_offset=None))
+        for tensor in ("ws", "noise", "features", "style_offset"):
             del fields[tensor]
         self.link(photo_sha256, INVERSIONS, key)
         self._folder.write(f"{name_of(INVERSIONS, key)}.timings.json", to_json({"seconds": record.seconds}))
         tensors = {"ws": record.inversion.ws.contiguous(), **noise_tensors(record.inversion.noise, "noise.")}
         if record.inversion.features is not None:
             tensors["features"] = record.inversion.features.contiguous()
+        if record.inversion.style_offset is not None:
+            tensors["style_offset"] = record.inversion.style_offset.contiguous()
         data = save(tensors)
         self._write(INVERSIONS, key, data, {**fields, "metrics": dict(record.metrics)})
 
