@@ -4,7 +4,7 @@ OUT ?= runs/family
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo family test test-fast lint lock clean
+.PHONY: setup demo family test test-fast test-rerun lint lock clean
 
 setup: $(READY)
 	$(BIN)/python scripts/fetch_weights.py
@@ -24,11 +24,16 @@ family: setup
 	@test -n "$(FATHER)" -a -n "$(MOTHER)" || { echo 'usage: make family FATHER=dad.jpg MOTHER=mum.jpg [OUT=folder] [ARGS="siblings=4"]'; exit 2; }
 	$(BIN)/python scripts/family.py father="$(FATHER)" mother="$(MOTHER)" output_dir="$(OUT)" $(ARGS)
 
+# two workers of one thread each: bits do not depend on how many cores there are
 test: setup
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not rerun"
 
 test-fast: $(READY)
-	$(BIN)/python -m pytest -m "not weights and not processes"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not weights and not processes and not slow and not rerun"
+
+# frozen results made again from nothing: minutes more
+test-rerun: setup
+	$(BIN)/python -m pytest -m rerun
 
 lint: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/cffconvert --validate

@@ -14,6 +14,7 @@ from typing import Any
 from gan_inversion.generators.tiny import tiny
 from gan_inversion.image import save_photo_crop
 from tests.conftest import CHILD, ROOT, TINY, drawn
+from tests.forks import Forked
 
 RunBatch = Callable[..., str]  # the fixture `batch_here` of tests/batch
 TIMINGS = ("timings.json", "timings.csv", "timings.parquet", "timings.js")  # what differs from run to run
@@ -71,7 +72,12 @@ def start(arguments: Sequence[str], cwd: Path, **env: str) -> subprocess.Popen[s
     )
 
 
-def finish(process: subprocess.Popen[str], code: int = 0) -> str:
+def fork(arguments: Sequence[str], cwd: Path, **env: str) -> Forked:
+    """The same of a `command`, without the seconds that an interpreter takes to import."""
+    return Forked(arguments[1:], cwd, {**os.environ, "OMP_NUM_THREADS": "1", **env})
+
+
+def finish(process: subprocess.Popen[str] | Forked, code: int = 0) -> str:
     """Wait; returns all it said."""
     out, err = process.communicate(timeout=600)
     assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{err}"

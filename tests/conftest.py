@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
 import logging
+import multiprocessing
 import runpy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.hydra import Hydra
+from omegaconf import DictConfig
 
+from gan_inversion.generators.mobile_stylegan import MobileStyleGAN, ffhq
 from gan_inversion.generators.tiny import Tiny, tiny
 from gan_inversion.image import to_uint8
 from gan_inversion.interfaces import AlignedFace
@@ -21,9 +29,52 @@ from gan_inversion.inversion.loop import Optimiser
 from gan_inversion.inversion.starts import Mean
 from gan_inversion.losses.pixel import Pixel
 from gan_inversion.losses.prior import RowDistance
+from gan_inversion.runtime import configure
 from gan_inversion.spaces.w_plus import WPlus
+from tests import forks
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+# Tests that share a costly fixture, or whose moments another's load would move: of each group one at a time, on one worker.
+GROUPS = {
+    "tests/execution/test_ray.py": "ray",
+    "tests/report/test_batch_page.py": "chromium",
+    "tests/report/test_atlas.py": "chromium",
+    "tests/checkpoints/test_hostile.py": "hostile",
+    "tests/test_storage.py": "storage",
+}
+KILLS = ("ctrl_c", "killed", "kills")  # in the names of tests
+
+
+def group_of(nodeid: str) -> str:
+    """Of a test's id; a test without a group is its own. By id: who hands out the tests does not know their marks."""
+    file, _, name = nodeid.partition("::")
+    return GROUPS.get(file) or ("kills" if any(word in name for word in KILLS) else nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`--dist loadgroup`, by `group_of`. xdist's own way, a suffix of the id, is lost with pytest 9.2."""
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling  # here: without xdist all run in one process
+
+    class Grouped(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return Grouped(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones begin first, so that the short ones fill the end."""
+    items.sort(key=_length)
+
+
+def _length(item: pytest.Item) -> int:
+    marks = {mark.name for mark in item.iter_markers()}
+    return 0 if "rerun" in marks else 1 if "weights" in marks else 2 if marks & {"processes", "slow"} else 3
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -31,9 +82,53 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def composed_once() -> Iterator[None]:
+    """Hydra composes a command line twice, and tests ask for the same ones again: here each is composed once.
+
+    No test changes a file of `configs/`, and what Hydra finds out by the first composition, `hydra.mode`, no config sets.
+    """
+    compose, get_mode = ConfigLoaderImpl.load_configuration, Hydra.get_mode
+    known: dict[tuple[Any, ...], DictConfig] = {}
+
+    def compose_once(
+        self: ConfigLoaderImpl, config_name: str, overrides: list[str], *more: Any, **named: Any
+    ) -> DictConfig:
+        places = str(self.config_search_path)
+        key = (config_name, *overrides, places, Path.cwd(), *map(str, more), *map(str, sorted(named.items())))
+        if key not in known:
+            if len(known) == 50:
+                del known[next(iter(known))]
+            known[key] = compose(self, config_name, overrides, *more, **named)
+        return copy.deepcopy(known[key])
+
+    def mode(self: Hydra, config_name: str, overrides: list[str]) -> Any:
+        asked = any(override.startswith("hydra.mode") for override in overrides)
+        return get_mode(self, config_name, overrides) if asked else None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ConfigLoaderImpl, "load_configuration", compose_once)
+        patch.setattr(Hydra, "get_mode", mode)
+        yield
+
+
 @pytest.fixture(scope="session")
 def generator() -> Tiny:
     return tiny()
+
+
+@pytest.fixture
+def loaded_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The workers of `runner.workers` are forked from a process that has imported all, instead of new interpreters."""
+    context = forks.loaded_workers()
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: context)
+
+
+@functools.cache
+def real() -> MobileStyleGAN:
+    """The real generator, read once, in a process that keeps its memory as scripts do: tests may not change it."""
+    configure(1)
+    return ffhq()
 
 
 def drawn(generator: Tiny, seed: int, name: str = "") -> AlignedFace:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 import gan_inversion as gi
+from gan_inversion import cli
+from gan_inversion.commands import PLACES
 from gan_inversion.commands.demo_photos import astronaut
 from gan_inversion.image import load_photo
 from tests.conftest import ROOT
@@ -21,8 +24,33 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
 
 
-def test_the_picture_says_that_it_is_synthetic() -> None:
-    assert b"trainedAlgorithmicMedia" in (ROOT / "docs" / "demo.jpg").read_bytes()
+def test_the_readme_leads_to_every_page() -> None:
+    readme = (ROOT / "README.md").read_text()
+    links = {link for link in re.findall(r"\]\(([^)#]+)\)", readme) if link.endswith(".md")}
+    assert links >= {str(page.relative_to(ROOT)) for page in PAGES if page.parent != ROOT / "weights"} - {"README.md"}
+
+
+@pytest.mark.parametrize("picture", sorted((ROOT / "docs").glob("*.jpg")), ids=lambda path: path.name)
+def test_pictures_of_faces_say_that_they_are_synthetic(picture: Path) -> None:
+    assert b"trainedAlgorithmicMedia" in picture.read_bytes()
+
+
+def commands_in(text: str) -> set[tuple[str, ...]]:
+    """(command, override, ...) of each that stands in code with its keys; not sweeps, nor what is cut by other words."""
+    found = re.findall(r"(?:scripts/(\w+)\.py|gan_inversion (\w+)) +([^`\n]*=[^`\n]*)", text.replace("\\\n", " "))
+    told = {(script or command, *shlex.split(rest, comments=True)) for script, command, rest in found}
+    return {
+        (name, *(word for word in words if word != "..."))
+        for name, *words in told
+        if name in PLACES and all("=" in word or word.startswith("~") or word == "..." for word in words)
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_compose(page: Path) -> None:
+    """Each key, group and option that a command names is one of its own."""
+    for name, *overrides in sorted(commands_in(page.read_text())):
+        cli.compose(name, [cli.quoted(one) for one in overrides])
 
 
 @pytest.mark.weights

@@ -26,7 +26,7 @@ from gan_inversion.latents import (
     load_latents,
     save_latents,
 )
-from gan_inversion.report.atlas import find_faces
+from gan_inversion.report.atlas.points import find_faces
 from tests.conftest import drawn
 
 WS = torch.zeros(8, 16)

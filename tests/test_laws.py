@@ -24,12 +24,11 @@ import torch
 
 from gan_inversion.commands import PLACES
 from gan_inversion.commands.demo_photos import draw_face
-from gan_inversion.generators.mobile_stylegan import ffhq
 from gan_inversion.generators.tiny import Tiny
 from gan_inversion.interfaces import AlignedFace
 from gan_inversion.spaces.w_plus import WPlus
 from tests.composed import build_inverter, compose
-from tests.conftest import ROOT, drawn, make_inverter
+from tests.conftest import ROOT, drawn, make_inverter, real
 
 PACKAGE = ROOT / "gan_inversion"
 ORDER = ["errors", "interfaces", "storage", "image", "latents", "runtime", "checkpoints", "assets", "spaces", "estimators",
@@ -109,6 +108,7 @@ def test_settings_that_change_nothing_are_not_in_the_key(generator: Tiny) -> Non
     assert make_inverter(generator, patience=3, min_improvement=0.5).key(face, 0) != patient.key(face, 0)
 
 
+@pytest.mark.processes
 def test_importing_does_nothing() -> None:
     """Law 9: no network, no file written, no thread count, no random state, no environment."""
     modules = [
@@ -134,7 +134,7 @@ assert before == after
 @pytest.mark.weights
 def test_a_batch_of_four_is_four_singles_on_the_real_generator() -> None:
     """Law 3, at 1024 pixels, five steps of the default recipe."""
-    generator = ffhq()
+    generator = real()
     faces = [AlignedFace(draw_face(generator, seed), f"face{seed}") for seed in (1, 2, 3, 6)]
     inverter = build_inverter(compose("inversion.steps=5"))
     together = inverter(faces, [0, 1, 2, 3])

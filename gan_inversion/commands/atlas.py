@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..estimators.identity import dlib_resnet
-from ..report import atlas
-from ..report.atlas_page import save_atlas
+from ..report.atlas import points as atlas
+from ..report.atlas.page import save_atlas
 from ..report.family import facts_of
 from .common import Common, Invocation, at_least, open_job
 

@@ -63,7 +63,7 @@ class InProcess:
         self.batch = batch or job.together
 
     def run(self) -> None:
-        dropped = False
+        failed: BaseException | None = None
         with asking(self.stop), ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(1) as behind:
             while True:
                 while len(self.ready) < 2 and not self.stop.is_set():
@@ -75,15 +75,19 @@ class InProcess:
                 if self.ready and not self.stop.is_set():
                     try:
                         self._compute(behind)
-                    except KeyboardInterrupt:  # before there was anything to keep: what is written is still handed in
-                        dropped = True
+                    except (KeyboardInterrupt, Exception) as error:  # what is written is still handed in
+                        failed = error
                         self.stop.set()
                 elif not self.written:
                     break
                 while self.written and (self.written[0][2].done() or len(self.written) > self.batch or not self.ready):
-                    self._keep(*self.written.popleft())
-        if dropped:
-            raise KeyboardInterrupt
+                    try:
+                        self._keep(*self.written.popleft())
+                    except Exception as error:
+                        failed = failed or error
+                        self.stop.set()
+        if failed is not None:
+            raise failed
 
     def _compute(self, behind: ThreadPoolExecutor) -> None:
         numbers, items, futures = self.ready.popleft()

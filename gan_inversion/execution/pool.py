@@ -7,6 +7,7 @@ import dataclasses
 import logging
 import multiprocessing
 import multiprocessing.connection
+import pickle
 import signal
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from ..interfaces import OnStep, Step
 from ..runtime import configure
 from .interrupts import asking
-from .work import Job, Work, died, do_alone, name_of
+from .work import Job, Mistake, Work, died, do_alone, name_of
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,8 @@ class Pool:
             return
         del self.busy[pipe]
         self.idle.append((pipe, process))
+        if isinstance(value, Mistake):
+            value.again()
         self.work.keep(number, value)
 
     def _bury(self, pipe: Any) -> None:
@@ -94,7 +97,9 @@ class Pool:
             return
         self.deaths[number] = self.deaths.get(number, 0) + 1
         if self.deaths[number] > RETRIES:
-            self.work.keep(number, died(item, self.deaths[number], f"exit code {process.exitcode}; out of memory?"))
+            killed = process.exitcode == -signal.SIGKILL  # as kernels do when memory runs out
+            how = "killed; out of memory?" if killed else f"exit code {process.exitcode}"
+            self.work.keep(number, died(item, self.deaths[number], how))
         else:
             log.warning("a worker died (exit code %s); %s is done again", process.exitcode, name_of(item))
             self.again.append((number, item))
@@ -112,4 +117,8 @@ def _serve(job: Job, pipe: Any, stop: Any, threads: int) -> None:
 
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError, EOFError):  # stopped early, or the parent is gone
         while (item := pipe.recv()) is not None:
-            pipe.send(("done", do_alone(job, item, on_step)))
+            result = do_alone(job, item, on_step)
+            try:
+                pipe.send(("done", result))
+            except (AttributeError, TypeError, pickle.PicklingError) as error:  # a result that cannot travel
+                pipe.send(("done", Mistake.of(error)))

@@ -21,7 +21,7 @@ from ..errors import UserError
 from ..interfaces import OnStep, Step
 from ..runtime import configure, cores
 from .interrupts import asking
-from .work import Job, Work, died, do_alone
+from .work import Job, Mistake, Work, died, do_alone
 
 try:
     import ray
@@ -123,12 +123,14 @@ class _Tasks:
             result = ray.get(reference)
         except exceptions.TaskCancelledError:
             return
-        except exceptions.RayTaskError as error:  # the job's own mistake, as if it had been made here
+        except exceptions.RayTaskError as error:  # raised before there was a job to do
             raise (error.cause if isinstance(error.cause, Exception) else error) from error
         except LOST as error:
             if self.stop.is_set():
                 return
             result = died(item, self.runner.retries + 1, _how(error))
+        if isinstance(result, Mistake):
+            result.again()
         self.work.keep(number, result)
 
     def _warn_if_nobody_can(self) -> None:

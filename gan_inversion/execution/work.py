@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
+import traceback
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import torch
 
@@ -64,8 +67,9 @@ class Runner(Protocol):
     def run(self, job: Job, work: Work, on_step: OnStep) -> None:
         """Do all of `work`, handing in each result as it is finished.
 
-        An item that fails is kept as its UserError, and the others go on. After Ctrl-C what is under way is handed in as
-        it is, and nothing else is begun.
+        An item that fails is kept as its UserError, and the others go on; so is one whose workers died again and again.
+        A mistake in the job's code, which is any other error, is raised as it is, not tried again, and ends the run.
+        After Ctrl-C what is under way is handed in as it is, and nothing else is begun.
         """
 
 
@@ -92,14 +96,46 @@ def died(item: Any, times: int, how: str) -> UserError:
     return UserError(f"{name_of(item)}: its worker died {times} times ({how}).")
 
 
+class Elsewhere(Exception):  # noqa: N818 (what is beneath an error, and none by itself)
+    """The traceback of an error that was raised in another process."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """An error in a job's own code, on its way to the process that started the run. It is not the item's failure."""
+
+    error: Exception
+    trace: str
+
+    @classmethod
+    def of(cls, error: Exception) -> Mistake:
+        """Errors that cannot travel are told in words."""
+        trace = "".join(traceback.format_exception(error))
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:
+            error = RuntimeError(f"{type(error).__name__}: {error}")
+        return cls(error.with_traceback(None), trace)
+
+    def again(self) -> NoReturn:
+        """Raise it here, above the traceback of where it was made."""
+        raise self.error from Elsewhere(self.trace)
+
+
 def do_alone(job: Job, item: Any, on_step: OnStep) -> Any:
-    """One item from beginning to end, as workers do it: its result, or the UserError instead."""
+    """One item from beginning to end, as workers do it: its result, the UserError instead, or the mistake in the job."""
 
     def do() -> Any:
         (result,) = job([job.prepare(item)], on_step)
         return job.finish(result)
 
-    return outcome(do, item)
+    try:
+        return outcome(do, item)
+    except Exception as error:
+        return Mistake.of(error)
 
 
 def outcome(function: Callable[[], Any], item: Any) -> Any:

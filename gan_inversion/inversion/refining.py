@@ -88,7 +88,7 @@ class Refining:
         losses: dict[str, Loss] = {
             "identity": Identity(self.identity if domain == "face" else 0.0),
             "lpips": LPIPS(self.lpips),
-            "pixel": Pixel(self.pixel),
+            "pixel": Pixel(self.pixel, sizes=(PREVIEW,)),
             "sharp": Pixel(self.sharp, "l1", (512,)),
         }
         return {name: loss for name, loss in losses.items() if loss.weight}

@@ -11,13 +11,13 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent / "templates"
 TEMPLATES = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
 TEMPLATES.policies["json.dumps_kwargs"] = {"separators": (",", ":")}  # by default it would sort, too
 
 
 def fill(name: str, **values: Any) -> str:
-    """The template NAME beside this module with `values`. `hash_of(tag)`: for its Content-Security-Policy.
+    """The template NAME with `values`. `hash_of(tag)`: for its Content-Security-Policy.
 
     Names of files need not be valid Unicode: what UTF-8 cannot hold becomes a character reference.
     """

@@ -53,6 +53,7 @@ def bitmaps(count: int) -> list[str]:
 # ------------------------------------------------------------------ what is taken for done
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["config", "table"])
 def test_ctrl_c_in_a_changed_batch_tells_what_is_not_done(
     where: str, batch_here: RunBatch, monkeypatch: pytest.MonkeyPatch
@@ -272,7 +273,8 @@ def test_copies_keep_no_other_face_waiting(tmp_path: Path) -> None:
     assert any(item.name.startswith("p/f") for _, item in work.take(12))
 
 
-@pytest.mark.parametrize("more", [(), ("runner.workers=2",)])
+@pytest.mark.usefixtures("loaded_workers")
+@pytest.mark.parametrize("more", [(), pytest.param(("runner.workers=2",), marks=pytest.mark.processes)])
 def test_copies_of_a_photograph_are_inverted_once(more: tuple[str, ...], batch_here: RunBatch) -> None:
     photos = make_photos(Path("photos"), 2)
     for i in range(4):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -26,7 +25,7 @@ from gan_inversion.image import decode_photo
 from gan_inversion.interfaces import Step
 from gan_inversion.report.progress import BatchBar
 from gan_inversion.storage import Folder
-from tests.batches import RunBatch, make_manifest, make_photos, table, write_manifest
+from tests.batches import RunBatch, finish, fork, make_manifest, make_photos, table, write_manifest
 from tests.conftest import CHILD, ROOT, TINY
 
 
@@ -138,14 +137,14 @@ def test_numbers_as_people_write_them() -> None:
     assert [value_of(text) for text in ("0010", "-007", "1:30", "08.50", "0")] == [10, -7, "1:30", 8.5, 0]
 
 
+@pytest.mark.processes
 def test_a_sweep_goes_on_after_a_batch_with_a_failure(tmp_path: Path) -> None:
     make_manifest(tmp_path / "couples.csv", 2, make_photos(tmp_path / "photos", 3))
     (tmp_path / "photos/p000.png").write_bytes(b"")
     where = ["manifest=couples.csv", "output_dir=runs/${hydra:job.num}", "store.path=store", "hydra.sweep.dir=sweep"]
-    command = [sys.executable, str(ROOT / "scripts/batch.py"), "-m", *where, *TINY, *CHILD, "blend.weight=0.3,0.7"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr.count("error: 1 of 2 couples failed") == 2
+    sweep = [sys.executable, str(ROOT / "scripts/batch.py"), "-m", *where, *TINY, *CHILD, "blend.weight=0.3,0.7"]
+    said = finish(fork(sweep, tmp_path), code=1)
+    assert said.count("error: 1 of 2 couples failed") == 2
     assert [len(table(tmp_path / "runs" / number)) for number in ("0", "1")] == [2, 2]
 
 

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 
-from tests.batches import command, finish, make_manifest, make_photos, results_of, start, table, write_manifest
+from tests.batches import command, finish, fork, make_manifest, make_photos, results_of, start, table, write_manifest
 
 pytestmark = pytest.mark.processes
 
@@ -53,7 +53,7 @@ def test_bad_photographs_are_named_and_the_others_done(tmp_path: Path) -> None:
     rows += [{"id": name, "father": f"photos/{names[0]}", "mother": f"photos/{name}.png"} for name in bad]
     write_manifest(tmp_path / "couples.csv", rows)
     arguments = command(tmp_path / "couples.csv", "out", "store")
-    said = finish(start(arguments, tmp_path), code=1)
+    said = finish(fork(arguments, tmp_path), code=1)
     assert "3 of 8 couples done, 5 failed, 0 not done" in said
     assert "out/report.html" in said
     told = {row["id"]: row for row in table(tmp_path / "out")}
@@ -64,12 +64,12 @@ def test_bad_photographs_are_named_and_the_others_done(tmp_path: Path) -> None:
         assert (tmp_path / "out/couples" / name / "failed.json").exists()
 
     # the same command tries nothing again; retry_failed does; and a mended photograph is seen without it
-    again = finish(start(arguments, tmp_path), code=1)
+    again = finish(fork(arguments, tmp_path), code=1)
     assert "8 by earlier runs" in again
     shutil.copy(photos / names[4], photos / "cut.png")
-    mended = finish(start(arguments, tmp_path), code=1)
+    mended = finish(fork(arguments, tmp_path), code=1)
     assert "4 of 8 couples done, 4 failed, 0 not done (7 by earlier runs)" in mended
-    retried = finish(start([*arguments, "retry_failed=true"], tmp_path), code=1)
+    retried = finish(fork([*arguments, "retry_failed=true"], tmp_path), code=1)
     assert "(4 by earlier runs)" in retried
 
 
@@ -90,23 +90,23 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_stops_the_batch_and_loses_nothing(tmp_path: Path, small_disk: Path) -> None:
     manifest = make_manifest(tmp_path / "couples.csv", 20, make_photos(tmp_path / "photos", 10))
     arguments = command(manifest, small_disk / "out", "store")
-    said = finish(start(arguments, tmp_path), code=1)
+    said = finish(fork(arguments, tmp_path), code=1)
     assert "cannot be written (No space left on device). Free some space or choose another folder." in said
     assert "of 20 couples are done and kept; then the same command goes on" in said
     done = list((small_disk / "out" / "couples").glob("*/done.json"))
     assert 0 < len(done) < 20
     assert not list((small_disk / "out" / "couples").glob("*/failed.json"))  # no couple is to blame
     subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
-    said = finish(start(arguments, tmp_path))
+    said = finish(fork(arguments, tmp_path))
     assert f"({len(done)} by earlier runs)" in said
-    finish(start(command(manifest, tmp_path / "calm", "store2"), tmp_path))
+    finish(fork(command(manifest, tmp_path / "calm", "store2"), tmp_path))
     assert results_of(small_disk / "out") == results_of(tmp_path / "calm")
 
 
 def test_a_read_only_disk_is_named_at_once(tmp_path: Path, small_disk: Path) -> None:
     manifest = make_manifest(tmp_path / "couples.csv", 2, make_photos(tmp_path / "photos", 3))
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    said = finish(start(command(manifest, small_disk / "out", "store"), tmp_path), code=1)
+    said = finish(fork(command(manifest, small_disk / "out", "store"), tmp_path), code=1)
     assert "disk/out" in said
     assert "Read-only file system" in said
     assert not (tmp_path / "store").exists()  # nothing was computed for nothing
@@ -114,13 +114,13 @@ def test_a_read_only_disk_is_named_at_once(tmp_path: Path, small_disk: Path) -> 
 
 def test_a_corrupt_store_entry_is_made_again(tmp_path: Path) -> None:
     manifest = make_manifest(tmp_path / "couples.csv", 6, make_photos(tmp_path / "photos", 4))
-    finish(start(command(manifest, "out", "store"), tmp_path))
+    finish(fork(command(manifest, "out", "store"), tmp_path))
     for kind, suffix in (("inversions", "safetensors"), ("faces", "png")):
         victim = sorted((tmp_path / "store" / kind).glob(f"*/*.{suffix}"))[0]
         data = bytearray(victim.read_bytes())
         data[len(data) // 2] ^= 16
         victim.write_bytes(data)
-    said = finish(start(command(manifest, "out2", "store"), tmp_path))
+    said = finish(fork(command(manifest, "out2", "store"), tmp_path))
     assert said.count("is damaged (its checksum differs): set aside, made again") == 2
     assert "1 faces inverted, 3 found in the store" in said
     assert results_of(tmp_path / "out") == results_of(tmp_path / "out2")
@@ -128,14 +128,14 @@ def test_a_corrupt_store_entry_is_made_again(tmp_path: Path) -> None:
 
 def test_a_second_run_of_another_blend_takes_no_step(tmp_path: Path) -> None:
     manifest = make_manifest(tmp_path / "couples.csv", 6, make_photos(tmp_path / "photos", 4))
-    assert "4 faces inverted" in finish(start(command(manifest, "out", "store"), tmp_path))
-    said = finish(start(command(manifest, "out2", "store", "blend.weight=0.2"), tmp_path))
+    assert "4 faces inverted" in finish(fork(command(manifest, "out", "store"), tmp_path))
+    said = finish(fork(command(manifest, "out2", "store", "blend.weight=0.2"), tmp_path))
     assert "0 faces inverted, 4 found in the store" in said
 
 
 def test_killed_workers_lose_nothing(tmp_path: Path) -> None:
     manifest = make_manifest(tmp_path / "couples.csv", 12, make_photos(tmp_path / "photos", 10))
-    finish(start(command(manifest, "calm", "store_calm"), tmp_path))
+    finish(fork(command(manifest, "calm", "store_calm"), tmp_path))
     process = start(command(manifest, "out", "store", "runner.workers=2", "inversion.steps=3"), tmp_path)
     killed: list[int] = []
     while process.poll() is None and len(killed) < 2:
@@ -167,7 +167,7 @@ def children_of(pid: int) -> list[int]:
 def test_ctrl_c_ends_cleanly_and_goes_on(tmp_path: Path) -> None:
     manifest = make_manifest(tmp_path / "couples.csv", 30, make_photos(tmp_path / "photos", 20))
     arguments = command(manifest, "out", "store")
-    process = start(arguments, tmp_path)
+    process = fork(arguments, tmp_path)
     while not list((tmp_path / "out" / "couples").glob("*/done.json")):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
@@ -177,7 +177,7 @@ def test_ctrl_c_ends_cleanly_and_goes_on(tmp_path: Path) -> None:
     assert set(states) == {"done", "not done"}
     assert f"{states.count('done')} of" in said
     assert (tmp_path / "out" / "report.html").exists()
-    said = finish(start(arguments, tmp_path))
+    said = finish(fork(arguments, tmp_path))
     assert "30 of 30 couples done" in said
 
 
@@ -200,7 +200,7 @@ def test_no_face_is_a_failure_and_two_faces_a_warning(tmp_path: Path) -> None:
     write_manifest(tmp_path / "couples.csv", rows)
     arguments = [a for a in command(tmp_path / "couples.csv", "out", "store", "aligner=ffhq") if a != "aligner=none"]
     arguments.remove("aligner.check=false")
-    said = finish(start(arguments, tmp_path), code=1)
+    said = finish(fork(arguments, tmp_path), code=1)
     assert "1 of 2 couples done, 1 failed" in said
     told = {row["id"]: row for row in table(tmp_path / "out")}
     assert "none.png: no face found" in told["faceless"]["error"]

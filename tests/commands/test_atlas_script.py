@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 
 from gan_inversion.cli import CONFIGS
-from gan_inversion.estimators.identity import dlib_resnet
+from gan_inversion.estimators import identity
 from gan_inversion.generators.tiny import Tiny
 from gan_inversion.interfaces import Latents
 from gan_inversion.latents import save_latents
@@ -154,6 +154,6 @@ def test_by_identity_too(run: Run, stored: str, tmp_path: Path) -> None:
 
 
 def test_without_the_network_it_says_what_to_run(run: Run, stored: str, tmp_path: Path) -> None:
-    dlib_resnet.cache_clear()  # another test may have read it
+    identity._load.cache_clear()  # another test may have read it
     done = run("atlas", stored, *BASE, "identity=true", code=1, GAN_INVERSION_WEIGHTS=str(tmp_path / "w"))
     assert "Run: python scripts/fetch_weights.py" in done.stderr

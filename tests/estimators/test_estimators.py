@@ -24,10 +24,10 @@ from gan_inversion.estimators.age_gender import age_gender
 from gan_inversion.estimators.chips import chip
 from gan_inversion.estimators.faceres import faceres
 from gan_inversion.estimators.identity import dlib_resnet
-from gan_inversion.generators.mobile_stylegan import ffhq
 from gan_inversion.image import to_tensor
 from gan_inversion.interfaces import Target, Trial
 from gan_inversion.losses.identity import Identity
+from tests.conftest import real
 
 needs_faceres = pytest.mark.skipif(
     not is_present(read_catalogue()["faceres"]), reason="FaceRes is optional: fetch_weights.py only=[faceres]"
@@ -36,7 +36,7 @@ needs_faceres = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def face() -> torch.Tensor:
-    return to_tensor(draw_face(ffhq(), 5)).reshape(1, 3, 1024, 1024)
+    return to_tensor(draw_face(real(), 5)).reshape(1, 3, 1024, 1024)
 
 
 def test_chip_by_hand() -> None:
@@ -87,7 +87,7 @@ def test_dlib_s_embedding() -> None:
 @pytest.mark.weights
 def test_identity_loss_has_gradients_for_the_picture_alone(face: torch.Tensor) -> None:
     small = torch.nn.functional.interpolate(face, (256, 256), mode="area")
-    loss = Identity().bind(Target(small, ffhq().statistics()))
+    loss = Identity().bind(Target(small, real().statistics()))
     image = small.flip(3).clone().requires_grad_()
     value = loss(Trial(image, torch.zeros(1, 16, 512)))
     assert loss(Trial(small, torch.zeros(1, 16, 512))).item() == pytest.approx(0, abs=1e-8)
@@ -117,7 +117,7 @@ def test_faceres_judges(face: torch.Tensor) -> None:
     assert judged.male < 0.3
     with torch.no_grad():
         mine, mirrored = faceres().embed(face), faceres().embed(face.flip(3))
-        other = faceres().embed(to_tensor(draw_face(ffhq(), 3)).reshape(1, 3, 1024, 1024))
+        other = faceres().embed(to_tensor(draw_face(real(), 3)).reshape(1, 3, 1024, 1024))
     assert faceres().similarity(mine, mirrored).item() > 0.8
     assert faceres().similarity(mine, other).item() < 0.6
 

@@ -16,9 +16,8 @@ from gan_inversion.errors import UserError
 from gan_inversion.faces.aligner import FFHQ, Prepared, _remarks
 from gan_inversion.faces.detect import MTCNN, _suppress
 from gan_inversion.faces.mesh import CHEEKS, NOSE_TIP, Mesh
-from gan_inversion.generators.mobile_stylegan import ffhq
 from gan_inversion.image import Photo, load_photo
-from tests.conftest import random_pixels
+from tests.conftest import random_pixels, real
 
 pytestmark = pytest.mark.weights
 
@@ -30,7 +29,7 @@ def astronaut() -> Photo:
 
 @pytest.fixture(scope="module")
 def drawn_face() -> np.ndarray:
-    return draw_face(ffhq(), 3)
+    return draw_face(real(), 3)
 
 
 def frame(side: int) -> np.ndarray:

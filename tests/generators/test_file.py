@@ -89,8 +89,8 @@ def test_every_space_improves(family: str, space: Any) -> None:
         ws = generator.mapping(torch.randn(1, generator.z_dim, generator=torch.Generator().manual_seed(3)))
         target = generator.synthesis(ws[:, None].repeat(1, generator.num_ws, 1))
     trail: list[float] = []
-    rates = {"learning_rate": 0.03, "betas": (0.9, 0.999), "warmup": 3}
-    optimiser = Optimiser(25, (), (), **rates)  # type: ignore[arg-type]
+    rates = {"learning_rate": 0.1, "betas": (0.9, 0.999), "warmup": 3}
+    optimiser = Optimiser(8, (), (), **rates)  # type: ignore[arg-type]
     losses = {"pixel": Pixel(sizes=(generator.resolution,))}
     (found,) = invert(
         generator, target, space, Mean(), losses, optimiser, [0], ["a"], lambda step: trail.append(step.losses["total"])

@@ -9,12 +9,11 @@ import torch
 
 from gan_inversion.assets.trained import load_trained, save_trained
 from gan_inversion.errors import UserError
-from gan_inversion.generators.mobile_stylegan import ffhq
 from gan_inversion.generators.preview import HEADS, heads_from
 from gan_inversion.generators.tiny import Tiny, tiny
 from gan_inversion.image import area_resize
 from gan_inversion.training.preview_heads import measure_heads, new_heads
-from tests.conftest import latents
+from tests.conftest import latents, real
 
 
 def with_heads(seed: int = 0) -> Tiny:
@@ -80,7 +79,7 @@ def test_too_few_rows_for_a_head(generator: Tiny) -> None:
 @pytest.mark.weights
 def test_the_heads_draw_what_the_generator_draws() -> None:
     """Samples never trained on, against the model card's mean less 3 dB."""
-    generator = ffhq()
+    generator = real()
     heads = torch.nn.ModuleDict({str(key): head for key, head in generator.previews.items()})
     numbers = measure_heads(generator, heads, range(1_000_000, 1_000_003), 0)
     assert numbers["psnr_128"] > 24

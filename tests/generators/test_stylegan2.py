@@ -136,7 +136,7 @@ def test_fast_convolution(height: int, width: int, up: bool, activation: str, cl
     for tensor in inputs:
         tensor.requires_grad_()
     assert torch.allclose(ours(*inputs), plain(*inputs))
-    assert torch.autograd.gradcheck(ours, inputs)
+    assert torch.autograd.gradcheck(ours, inputs, fast_mode=height > 2)  # the slow mode takes a second at this size
     upstream = numbers(*ours(*inputs).shape, seed=7)
     given = upstream.clone()
     mine = torch.autograd.grad(ours(*inputs), inputs, given)

@@ -10,13 +10,12 @@ import torch
 from gan_inversion.assets.trained import save_trained
 from gan_inversion.errors import UserError
 from gan_inversion.estimators.lpips_network import lpips_network
-from gan_inversion.generators.mobile_stylegan import ffhq
 from gan_inversion.generators.tiny import Tiny, tiny
 from gan_inversion.image import to_tensor
 from gan_inversion.inversion.encoder import ENCODER, Encoder, encode, load_encoder, look
 from gan_inversion.inversion.starts import FromEncoder
 from gan_inversion.training.encoder import measure_encoder, unexplained
-from tests.conftest import drawn, latents, make_inverter
+from tests.conftest import drawn, latents, make_inverter, real
 
 
 def untrained(generator: Tiny) -> Encoder:
@@ -71,7 +70,7 @@ def test_it_looks_at_any_size() -> None:
 @pytest.mark.weights
 def test_the_encoder_knows_faces() -> None:
     """Samples never trained on: nearer in W and in the picture than the mean face is."""
-    generator = ffhq()
+    generator = real()
     encoder = load_encoder("encoder_mobile_stylegan_ffhq", generator)
     mean = Encoder(generator.num_ws, generator.w_dim)
     mean.initialise(0, generator.statistics())

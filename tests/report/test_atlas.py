@@ -20,9 +20,9 @@ from gan_inversion.errors import UserError
 from gan_inversion.generators.tiny import Tiny, tiny
 from gan_inversion.interfaces import Inversion, Latents
 from gan_inversion.latents import save_latents
-from gan_inversion.report import atlas
-from gan_inversion.report.atlas_map import HEIGHT, LINE, WIDTH, draw_map, turned
-from gan_inversion.report.atlas_page import page
+from gan_inversion.report.atlas import points as atlas
+from gan_inversion.report.atlas.map import HEIGHT, LINE, WIDTH, draw_map, turned
+from gan_inversion.report.atlas.page import page
 from tests.conftest import latents
 
 EVIL = '</script><img src=x onerror="alert(1)"> {{DATA}} & co'

@@ -23,6 +23,8 @@ from gan_inversion.store.inversions import Inverted, Task, invert_faces
 from gan_inversion.store.store import Record, Store
 from tests.conftest import drawn, make_inverter
 
+pytestmark = pytest.mark.usefixtures("loaded_workers")
+
 
 def build(steps: int = 5) -> Inverter:
     return make_inverter(tiny(), steps=steps, latent_noise=0.2)

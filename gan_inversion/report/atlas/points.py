@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..errors import UserError
-from ..estimators.identity import DlibResNet
-from ..image import to_tensor, to_uint8
-from ..interfaces import Generator, Inversion, WStatistics
-from ..latents import OtherContentError, check_shape, draw, hash_of_latents, load_all_latents
-from ..spaces.population import sample_w
-from ..storage import expanded
+from ...errors import UserError
+from ...estimators.identity import DlibResNet
+from ...image import to_tensor, to_uint8
+from ...interfaces import Generator, Inversion, WStatistics
+from ...latents import OtherContentError, check_shape, draw, hash_of_latents, load_all_latents
+from ...spaces.population import sample_w
+from ...storage import expanded
 
 log = logging.getLogger(__name__)
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..image import SYNTHETIC, area_resize, mark_beside, to_tensor, to_uint8
-from ..runtime import versions
-from .atlas_map import FAINTNESS, VIEW, draw_map
-from .pages import fill
-from .run_folder import RunFolder, footer_of
+from ...image import SYNTHETIC, area_resize, mark_beside, to_tensor, to_uint8
+from ...runtime import versions
+from ..pages import fill
+from ..run_folder import RunFolder, footer_of
+from .map import FAINTNESS, VIEW, draw_map
 
 METHODS = {"pca": "principal axes of whitened W", "umap": "UMAP of whitened W"}
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .contact_sheet import FAINT, FRAME, INK, PAPER, font
+from ..contact_sheet import FAINT, FRAME, INK, PAPER, font
 
 WIDTH, HEIGHT, EDGE = 1600, 1200, 40  # pixels; the title and the footer stand in edges of twice this
 LINE = FRAME
