@@ -7,6 +7,7 @@ MediaPipe's selfie segmentation: hair, neck and clothes too, nothing behind them
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -42,12 +43,12 @@ def mask_of(kind: str, image: Tensor) -> Tensor:
     return torch.where(empty[:, None, None, None], torch.ones_like(masks), masks)
 
 
-def mask_for(target: Target, kind: str | None, side: int) -> Tensor | None:
-    """What a loss at `side` pixels is weighted by, [N, 1, side, side]; None: nothing, all counts."""
+def masks_for(target: Target, kind: str | None, sizes: Iterable[int]) -> dict[int, Tensor | None]:
+    """Size in pixels -> what a loss is weighted by there, [N, 1, size, size]; None: nothing, all counts."""
     if kind is None:
-        return None
-    whole = target.image if target.whole is None else target.whole
-    return area_resize(mask_of(kind, whole), side)
+        return dict.fromkeys(sizes)
+    mask = mask_of(kind, target.image if target.whole is None else target.whole)
+    return {size: area_resize(mask, size) for size in sizes}
 
 
 def weighted_mean(values: Tensor, mask: Tensor | None) -> Tensor:

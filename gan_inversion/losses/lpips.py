@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..estimators.lpips_network import lpips_network
-from ..faces.masks import check_mask, mask_for, weighted_mean
+from ..faces.masks import check_mask, masks_for, weighted_mean
 from ..image import area_resize
 from ..interfaces import BoundLoss, Target, Trial
 
@@ -51,7 +51,7 @@ class LPIPS:
                 raise UserError(f"LPIPS needs pictures of at least {SMALLEST} pixels, not {size}.")
             weights[size] = weights.get(size, 0.0) + weight
         features = {size: network.features(area_resize(target.image, size)) for size in weights}
-        masks = {size: mask_for(target, self.mask, size) for size in weights}
+        masks = masks_for(target, self.mask, weights)
 
         def loss(trial: Trial) -> Tensor:
             total = trial.image.new_zeros(len(trial.image))

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..faces.masks import check_mask, mask_for, weighted_mean
+from ..faces.masks import check_mask, masks_for, weighted_mean
 from ..image import area_resize
 from ..interfaces import BoundLoss, Target
 
@@ -36,7 +36,7 @@ class MSSSIM:
 
     def bind(self, target: Target) -> BoundLoss:
         goal = area_resize(target.image, min(self.size, target.image.shape[-1]))
-        mask = mask_for(target, self.mask, goal.shape[-1])
+        mask = masks_for(target, self.mask, [goal.shape[-1]])[goal.shape[-1]]
         return lambda trial: 1 - ms_ssim(area_resize(trial.image, goal.shape[-1]), goal, mask)
 
 

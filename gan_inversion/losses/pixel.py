@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import UserError
-from ..faces.masks import check_mask, mask_for, weighted_mean
+from ..faces.masks import check_mask, masks_for, weighted_mean
 from ..image import area_resize
 from ..interfaces import BoundLoss, Target, Trial
 
@@ -47,7 +47,8 @@ class Pixel:
 
     def bind(self, target: Target) -> BoundLoss:
         sizes = [min(size, target.image.shape[-1]) for size in self.sizes]
-        bound = [(area_resize(target.image, size), mask_for(target, self.mask, size)) for size in sizes]
+        masks = masks_for(target, self.mask, sizes)
+        bound = [(area_resize(target.image, size), masks[size]) for size in sizes]
 
         def loss(trial: Trial) -> Tensor:
             total = trial.image.new_zeros(len(trial.image))

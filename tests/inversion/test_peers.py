@@ -37,7 +37,7 @@ def test_they_compose_for_all_that_invert(command: str, experiment: str) -> None
     found = command_of(values, command)
     space, losses, refine = {
         "stylegan2_projector": (W(), {"lpips": VGG, "noise": Noise(1e5)}, None),
-        "ii2s": (WPlus(0.0), {"lpips": VGG, "pixel": Pixel(1.0), "p_norm": PNorm(1e-3)}, None),
+        "ii2s": (WPlus(0.0), {"lpips": VGG, "pixel": Pixel(1.0, sizes=(256,)), "p_norm": PNorm(1e-3)}, None),
         "sfe": (found.space, found.losses, Features()),
     }[experiment]
     assert (found.space, dict(found.losses), found.refine) == (space, losses, refine)

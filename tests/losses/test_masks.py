@@ -102,7 +102,7 @@ def test_masks_are_read_from_the_whole_picture(generator: Tiny, monkeypatch: pyt
     make_inverter(generator, losses={"pixel": Pixel(mask="person")}, steps=2, previews=(32,), previews_until=(1.0,))(
         [drawn(generator, 1)], [0]
     )
-    assert seen == [64, 64]
+    assert seen == [64, 64], "once for each resolution that steps see"
 
 
 @pytest.mark.parametrize("loss", [Pixel, LPIPS, MSSSIM])
