@@ -16,6 +16,7 @@ STEERING, BLENDS, STORE = (
     "tests/store/test_maintenance.py",
 )
 KEYS, TRAINING, REGIONS = "tests/test_keys.py", "tests/training/test_training.py", "tests/blending/test_inheritance.py"
+REFINEMENTS = "tests/inversion/test_refinements.py"
 
 MOVES = {
     # of all commands
@@ -112,6 +113,15 @@ MOVES = {
         refine.features.correct_every refine.features.pixel""",
     "tests/inversion/test_refinement.py::test_each_weight_moves_something": """refine.features.lpips
         refine.features.identity refine.features.sharp""",
+    f"{REFINEMENTS}::TestEach": """refine.styles.previews refine.styles.whole refine.styles.learning_rate refine.styles.betas
+        refine.styles.correct_every refine.styles.sharp refine.styles.lpips refine.styles.identity
+        refine.noise.previews refine.noise.whole refine.noise.learning_rate refine.noise.betas
+        refine.noise.correct_every refine.noise.sharp refine.noise.lpips refine.noise.identity""",
+    f"{REFINEMENTS}::test_the_weight_of_pixels_counts": "refine.styles.pixel refine.noise.pixel",
+    f"{REFINEMENTS}::test_styles_stay_within_reach": "refine.styles.reach",
+    f"{REFINEMENTS}::test_maps_keep_their_spread_and_the_weight_counts": "refine.noise.noise",
+    "tests/losses/test_masks.py::test_the_key_moves_the_result": """losses.lpips.mask losses.pixel.mask
+        losses.ms_ssim.mask""",
     # children
     f"{BATCH}::test_row_settings_move_the_child": "blend.even.weight blend.even.path",
     f"{BLENDS}::test_crossover_takes_rows_from_whom_it_says": """blend.crossover.coarse blend.crossover.middle

@@ -122,11 +122,12 @@ class TestEach:
         assert build(compose(f"refine={refine.name}")["refine"], "refine") == type(refine)()
 
 
+@pytest.mark.parametrize("kind", [Styles, NoiseMaps])
 @pytest.mark.parametrize("change", [{"pixel": 9.0, "lpips": 1.0}], ids=str)
 @pytest.mark.weights
-def test_the_weight_of_pixels_counts(generator: Tiny, change: dict[str, Any]) -> None:
+def test_the_weight_of_pixels_counts(generator: Tiny, kind: type[Styles | NoiseMaps], change: dict[str, Any]) -> None:
     """Against another loss: alone its size would not matter to Adam."""
-    one = Styles(**{**PLAIN, "lpips": 1.0})
+    one = kind(**{**PLAIN, "lpips": 1.0})
     assert not same(refined(generator, one), refined(generator, dataclasses.replace(one, **change)))
 
 
