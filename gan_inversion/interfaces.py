@@ -104,7 +104,7 @@ class Latents:
 class Inversion:
     """The latents found for one face, and all that is needed to believe them."""
 
-    ws: Tensor  # [L, D]; `latents.draw(generator, inversion.latents)` redraws exactly what was scored
+    ws: Tensor  # [L, D]; `latents.render(generator, inversion.latents)` redraws exactly what was scored
     generator_sha256: str
     settings: dict[str, Any] = field(default_factory=dict)  # everything that could have changed the result
     losses: dict[str, float] = field(default_factory=dict)  # at the step that was kept, unweighted, and "total"
