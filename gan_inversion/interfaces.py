@@ -232,7 +232,7 @@ class Refinement(Protocol):
         """Updates it makes for each face."""
 
     @property
-    def optimises(self) -> tuple[str, ...]:
+    def optimised_metrics(self) -> tuple[str, ...]:
         """Metrics that are no longer held out."""
 
     def __call__(self, generator: Generator, target: Tensor, found: Inversion, on_step: OnStep) -> Inversion:
@@ -245,11 +245,11 @@ class Start(Protocol):
     name: ClassVar[str]
 
     @property
-    def optimises(self) -> tuple[str, ...]:
+    def optimised_metrics(self) -> tuple[str, ...]:
         """Metrics by which it chooses, which are therefore not held out."""
 
     @property
-    def draws(self) -> bool:
+    def is_stochastic(self) -> bool:
         """Whether the seed matters."""
 
     def identity(self, name: str) -> dict[str, Any]:
@@ -272,7 +272,7 @@ class Loss(Protocol):
         """Its factor in the sum."""
 
     @property
-    def optimises(self) -> tuple[str, ...]:
+    def optimised_metrics(self) -> tuple[str, ...]:
         """Metrics that are no longer held out once this loss is used."""
 
     def bind(self, target: Target) -> BoundLoss:

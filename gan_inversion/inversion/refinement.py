@@ -62,8 +62,8 @@ class Features:
         return self.previews + self.whole
 
     @property
-    def optimises(self) -> tuple[str, ...]:
-        return tuple(name for loss in self._losses("face").values() for name in loss.optimises)
+    def optimised_metrics(self) -> tuple[str, ...]:
+        return tuple(name for loss in self._losses("face").values() for name in loss.optimised_metrics)
 
     def _losses(self, domain: str) -> dict[str, Loss]:
         losses: dict[str, Loss] = {

@@ -34,7 +34,7 @@ class LPIPS:
             raise UserError("losses.lpips: sizes and size_weights need one number each for every size")
 
     @property
-    def optimises(self) -> tuple[str, ...]:
+    def optimised_metrics(self) -> tuple[str, ...]:
         return (f"lpips_{self.backbone}",)
 
     def bind(self, target: Target) -> BoundLoss:

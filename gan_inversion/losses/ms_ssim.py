@@ -26,7 +26,7 @@ class MSSSIM:
     size: int = 256
 
     @property
-    def optimises(self) -> tuple[str, ...]:
+    def optimised_metrics(self) -> tuple[str, ...]:
         return ("ms_ssim",)
 
     def bind(self, target: Target) -> BoundLoss:

@@ -36,7 +36,7 @@ class Pixel:
             raise UserError(f"losses.pixel.kind={self.kind}: choose one of {', '.join(KINDS)}")
 
     @property
-    def optimises(self) -> tuple[str, ...]:
+    def optimised_metrics(self) -> tuple[str, ...]:
         return ("mse", "psnr")
 
     def bind(self, target: Target) -> BoundLoss:

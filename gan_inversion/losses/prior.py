@@ -20,7 +20,7 @@ class PNorm:
     weight: float = 1e-5
 
     @property
-    def optimises(self) -> tuple[str, ...]:
+    def optimised_metrics(self) -> tuple[str, ...]:
         return ("p_norm",)
 
     def bind(self, target: Target) -> BoundLoss:
@@ -36,7 +36,7 @@ class RowDistance:
     weight: float = 1.2e-3
 
     @property
-    def optimises(self) -> tuple[str, ...]:
+    def optimised_metrics(self) -> tuple[str, ...]:
         return ("row_distance",)
 
     def bind(self, target: Target) -> BoundLoss:

@@ -33,12 +33,12 @@ class _Timed:
     seconds: float = 0.0
 
     @property
-    def optimises(self) -> tuple[str, ...]:
-        return self.start.optimises
+    def optimised_metrics(self) -> tuple[str, ...]:
+        return self.start.optimised_metrics
 
     @property
-    def draws(self) -> bool:
-        return self.start.draws
+    def is_stochastic(self) -> bool:
+        return self.start.is_stochastic
 
     def identity(self, name: str) -> dict[str, Any]:
         return self.start.identity(name)

@@ -201,7 +201,7 @@ class BreaksAt:
 
     call: int
     weight: float = 1.0
-    optimises: tuple[str, ...] = ()
+    optimised_metrics: tuple[str, ...] = ()
 
     def bind(self, target: Target) -> object:
         calls = 0

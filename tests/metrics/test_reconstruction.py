@@ -42,11 +42,11 @@ def test_the_truth_is_perfect(generator: Tiny) -> None:
 
 def test_status_follows_the_losses() -> None:
     values = {"lpips_alex": 0.1, "lpips_vgg": 0.2, "mse": 0.3, "ms_ssim": 0.9}
-    rows = report(values, {*LPIPS(backbone="alex").optimises, *Pixel().optimises})
+    rows = report(values, {*LPIPS(backbone="alex").optimised_metrics, *Pixel().optimised_metrics})
     assert {name: row["status"] for name, row in rows.items()} == {
         "lpips_alex": "optimised", "lpips_vgg": "held out", "mse": "optimised", "ms_ssim": "held out",
     }  # fmt: skip
-    assert report(values, LPIPS(backbone="vgg").optimises)["lpips_vgg"]["status"] == "optimised"
+    assert report(values, LPIPS(backbone="vgg").optimised_metrics)["lpips_vgg"]["status"] == "optimised"
     assert rows["lpips_vgg"]["value"] == 0.2
 
 
