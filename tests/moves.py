@@ -82,8 +82,8 @@ MOVES = {
     f"{CONFIGS}::test_preview_heads_may_be_left_out": "generator.mobile_stylegan.preview_heads",
     f"{CONFIGS}::test_tiny_keys": """generator.tiny.seed generator.tiny.resolution generator.tiny.w_dim
         generator.tiny.channels""",
-    f"{KEYS}::test_the_size_of_a_crop": "aligner.none.size aligner.ffhq.size aligner.centre.size",
-    "tests/faces/test_aligner.py::test_prepared_crops_are_checked": "aligner.none.check aligner.none.tolerance",
+    f"{KEYS}::test_the_size_of_a_crop": "aligner.prealigned.size aligner.ffhq.size aligner.centre.size",
+    "tests/faces/test_aligner.py::test_prepared_crops_are_checked": "aligner.prealigned.check aligner.prealigned.tolerance",
     "tests/faces/test_aligner.py::test_a_drawn_face_is_found_where_it_is": "aligner.ffhq.landmarks",
     "tests/faces/test_aligner.py::test_no_face_and_small_faces_are_named": "aligner.ffhq.min_side",
     # spaces, starts, losses

@@ -44,7 +44,7 @@ FAMILIES: dict[str, Callable[[], Checkpoint]] = {
     "stylegan3-r": lambda: made("r32"),
 }
 SHORT = ["losses=[pixel,row_distance]", "metrics=[mse,p_norm]", "inversion.steps=3",
-         "threads=1", "experiment=any_generator", "aligner=none",
+         "threads=1", "experiment=any_generator", "aligner=prealigned",
          "aligner.check=false"]  # fmt: skip
 
 
