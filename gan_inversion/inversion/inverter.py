@@ -29,7 +29,7 @@ from ..latents import describe, face_bytes, hash_of
 from ..losses.identity import Identity
 from ..losses.lpips import LPIPS
 from ..losses.pixel import Pixel
-from ..losses.prior import PNorm, RowDistance
+from ..losses.prior import DeltaNorm, PNorm
 from ..spaces.p import P
 from .loop import Optimiser, invert
 from .starts import FromEncoder
@@ -158,5 +158,5 @@ _loaded: list[tuple[InverterSource, Inverter]] = []
 
 def default_inverter(generator: Generator, **optimiser: Any) -> Inverter:
     """The default recipe of `scripts/family.py`, for notebooks; keywords go to `Optimiser`."""
-    losses: list[Loss] = [LPIPS(), Pixel(), Identity(), RowDistance(), PNorm()]
+    losses: list[Loss] = [LPIPS(), Pixel(), Identity(), DeltaNorm(), PNorm()]
     return Inverter(generator, P(), FromEncoder(), {one.name: one for one in losses}, Optimiser(**optimiser))

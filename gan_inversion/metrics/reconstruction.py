@@ -20,7 +20,7 @@ from ..image import area_resize, to_tensor, to_uint8
 from ..interfaces import AlignedFace, Generator, Inversion
 from ..latents import render
 from ..losses.ms_ssim import ms_ssim
-from ..losses.prior import p_norm, row_distance
+from ..losses.prior import delta_norm, p_norm
 
 SIZE = 256
 
@@ -65,7 +65,7 @@ OF_IMAGES: dict[str, Callable[[Tensor, Tensor], float]] = {
 }
 OF_LATENTS: dict[str, Callable[[Tensor, Generator], float]] = {
     "p_norm": lambda ws, generator: p_norm(ws, generator.statistics()).item(),
-    "row_distance": lambda ws, generator: row_distance(ws).item(),
+    "delta_norm": lambda ws, generator: delta_norm(ws).item(),
 }
 METRICS = (*OF_IMAGES, *OF_LATENTS)
 

@@ -33,10 +33,10 @@ def test_pictures_are_compared_as_saved() -> None:
 
 def test_the_truth_is_perfect(generator: Tiny) -> None:
     inversion = Inversion(latents(generator, 2), generator.sha256)
-    values = evaluate(drawn(generator, 2), inversion, generator, ["mse", "ms_ssim", "p_norm", "row_distance"])
+    values = evaluate(drawn(generator, 2), inversion, generator, ["mse", "ms_ssim", "p_norm", "delta_norm"])
     assert values["mse"] < 1e-9
     assert values["ms_ssim"] == pytest.approx(1.0)
-    assert values["row_distance"] < 1e-9
+    assert values["delta_norm"] < 1e-9
     assert 0.2 < values["p_norm"] < 3
 
 
