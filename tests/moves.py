@@ -128,7 +128,7 @@ MOVES = {
     f"{KEYS}::test_steps_and_directions_of_fixed_steps": """child.fixed_steps.steps child.fixed_steps.directions
         child.steered.directions""",
     # runners, store
-    f"{KEYS}::test_faces_side_by_side": "runner.local.batch runner.local.workers",
+    f"{KEYS}::test_faces_side_by_side": "runner.local.batch_size runner.local.workers",
     f"{RAY}::test_a_wrong_address_is_said_at_once": "runner.ray.address",
     f"{RAY}::test_too_small_machines_are_said": "runner.ray.cpus runner.ray.gpus",
     f"{RAY}::test_an_item_that_kills_every_worker_is_named": "runner.ray.retries",

@@ -151,8 +151,8 @@ def test_what_the_other_parent_is_to_be(generator: Tiny, monkeypatch: pytest.Mon
 
 
 def test_faces_side_by_side(generator: Tiny) -> None:
-    """runner.batch and runner.workers: results are the same by law 3, so what is shown is who asks for how many."""
-    runner = command_of(tiny_config("runner.batch=3")).runner
+    """runner.batch_size and runner.workers: results are the same by law 3, so what is shown is who asks for how many."""
+    runner = command_of(tiny_config("runner.batch_size=3")).runner
     taken: list[int] = []
 
     class Asked:
