@@ -19,7 +19,7 @@ from .generators.mobile_stylegan import ffhq
 from .image import load_photo, save_synthetic, to_uint8
 from .interfaces import AlignedFace, Generator, Inversion, Latents, OnStep, Start
 from .inversion.inverter import default_inverter
-from .latents import draw
+from .latents import render
 from .report.progress import InversionBar
 from .report.run_folder import provenance
 
@@ -87,7 +87,7 @@ def blend(
         raise UserError(f"weight={weight} beside a recipe, which has weights of its own: give one of them.")
     check_parents(father, mother, generator)
     recipe = recipe or Blend(0.5 if weight is None else weight)
-    return draw(generator, Latents(recipe(father.ws, mother.ws, generator)))
+    return render(generator, Latents(recipe(father.ws, mother.ws, generator)))
 
 
 def save(image: Tensor, path: str | Path, generator: Generator | None = None) -> None:

@@ -29,6 +29,11 @@ CONFIGS = next(  # of the clone, or of an installed package
     (place for place in (_PACKAGE.parent / "configs", _PACKAGE / "configs") if (place / "family.yaml").is_file()),
     _PACKAGE / "configs",
 )
+OLD_NAMES = (  # understood for one version: where an argument has it, what it is called now
+    (r"^([+~]*(?:losses|metrics|recipes)\b.*)\b(row_distance)\b", "delta_norm"),
+    (r"^([+~]*)(runner\.batch)(?==)", "runner.batch_size"),
+    (r"^(aligner=(?:\w+,)*)(none)(?=,|$)", "prealigned"),
+)
 WIDTH = 100  # characters of the overview
 FAILED: list[int] = []  # exit codes of a sweep's jobs
 
@@ -53,7 +58,7 @@ def run(name: str) -> None:
         return
     FAILED.clear()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and leave without a traceback
-    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
+    sys.argv[1:] = [quoted(argument) for argument in renamed(sys.argv[1:])]
 
     def called(config: DictConfig) -> None:
         try:
@@ -152,6 +157,20 @@ def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
             return plain(own_keys(name, hydra.compose(name, [*overrides]), overrides))
     except HydraException as error:
         raise UserError(f"{list(overrides)}: {readable(error, name)}") from error
+
+
+def renamed(arguments: Sequence[str]) -> list[str]:
+    """The arguments with the names of today; each old one is told of once, on stderr."""
+    found, told = [*arguments], dict[str, str]()
+    for pattern, new in OLD_NAMES:
+        for i, argument in enumerate(found):
+            while match := re.search(pattern, argument):
+                told[match[2]] = new
+                argument = argument[: match.start(2)] + new + argument[match.end(2) :]
+            found[i] = argument
+    for old, new in told.items():
+        print(f"{old} is called {new} now", file=sys.stderr)
+    return found
 
 
 def quoted(argument: str) -> str:

@@ -107,7 +107,7 @@ class Latents:
 class Inversion:
     """The latents found for one face, and all that is needed to believe them."""
 
-    ws: Tensor  # [L, D]; `latents.draw(generator, inversion.latents)` redraws exactly what was scored
+    ws: Tensor  # [L, D]; `latents.render(generator, inversion.latents)` redraws exactly what was scored
     generator_sha256: str
     settings: dict[str, Any] = field(default_factory=dict)  # everything that could have changed the result
     losses: dict[str, float] = field(default_factory=dict)  # at the step that was kept, unweighted, and "total"
@@ -237,7 +237,7 @@ class Refinement(Protocol):
         """Updates it makes for each face."""
 
     @property
-    def optimises(self) -> tuple[str, ...]:
+    def optimised_metrics(self) -> tuple[str, ...]:
         """Metrics that are no longer held out."""
 
     def __call__(self, generator: Generator, target: Tensor, found: Inversion, on_step: OnStep) -> Inversion:
@@ -250,11 +250,11 @@ class Start(Protocol):
     name: ClassVar[str]
 
     @property
-    def optimises(self) -> tuple[str, ...]:
+    def optimised_metrics(self) -> tuple[str, ...]:
         """Metrics by which it chooses, which are therefore not held out."""
 
     @property
-    def draws(self) -> bool:
+    def is_stochastic(self) -> bool:
         """Whether the seed matters."""
 
     def identity(self, name: str) -> dict[str, Any]:
@@ -277,7 +277,7 @@ class Loss(Protocol):
         """Its factor in the sum."""
 
     @property
-    def optimises(self) -> tuple[str, ...]:
+    def optimised_metrics(self) -> tuple[str, ...]:
         """Metrics that are no longer held out once this loss is used."""
 
     def bind(self, target: Target) -> BoundLoss:

@@ -196,7 +196,7 @@ def noise_from(tensors: Mapping[str, Tensor], prefix: str) -> tuple[Tensor, ...]
 
 
 @torch.no_grad()
-def draw(generator: Generator, latents: Latents, resolution: int | None = None) -> Tensor:
+def render(generator: Generator, latents: Latents, resolution: int | None = None) -> Tensor:
     """One face's picture, [1, 3, R, R], on the generator's device."""
     ws = latents.ws[None].to(generator.device)
     noise = [one[None, None].to(generator.device) for one in latents.noise] or None

@@ -83,13 +83,13 @@ MOVES = {
     f"{CONFIGS}::test_preview_heads_may_be_left_out": "generator.mobile_stylegan.preview_heads",
     f"{CONFIGS}::test_tiny_keys": """generator.tiny.seed generator.tiny.resolution generator.tiny.w_dim
         generator.tiny.channels""",
-    f"{KEYS}::test_the_size_of_a_crop": "aligner.none.size aligner.ffhq.size aligner.centre.size",
-    "tests/faces/test_aligner.py::test_prepared_crops_are_checked": "aligner.none.check aligner.none.tolerance",
+    f"{KEYS}::test_the_size_of_a_crop": "aligner.prealigned.size aligner.ffhq.size aligner.centre.size",
+    "tests/faces/test_aligner.py::test_prepared_crops_are_checked": "aligner.prealigned.check aligner.prealigned.tolerance",
     "tests/faces/test_aligner.py::test_a_drawn_face_is_found_where_it_is": "aligner.ffhq.landmarks",
     "tests/faces/test_aligner.py::test_no_face_and_small_faces_are_named": "aligner.ffhq.min_side",
     # spaces, starts, losses
     f"{CONFIGS}::test_each_key_moves_the_result": """space.p.reach space.w_plus.whitening
-        losses.pixel.weight losses.pixel.kind losses.pixel.sizes losses.row_distance.weight inversion.adam.steps
+        losses.pixel.weight losses.pixel.kind losses.pixel.sizes losses.delta_norm.weight inversion.adam.steps
         inversion.adam.previews inversion.adam.previews_until inversion.adam.learning_rate inversion.adam.betas
         inversion.adam.warmup inversion.adam.hold inversion.adam.noise_maps inversion.adam.latent_noise
         inversion.adam.latent_noise_until inversion.adam.patience inversion.adam.target""",
@@ -138,7 +138,7 @@ MOVES = {
     f"{KEYS}::test_steps_and_directions_of_fixed_steps": """child.fixed_steps.steps child.fixed_steps.directions
         child.steered.directions""",
     # runners, store
-    f"{KEYS}::test_faces_side_by_side": "runner.local.batch runner.local.workers",
+    f"{KEYS}::test_faces_side_by_side": "runner.local.batch_size runner.local.workers",
     f"{RAY}::test_a_wrong_address_is_said_at_once": "runner.ray.address",
     f"{RAY}::test_too_small_machines_are_said": "runner.ray.cpus runner.ray.gpus",
     f"{RAY}::test_an_item_that_kills_every_worker_is_named": "runner.ray.retries",

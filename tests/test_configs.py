@@ -111,7 +111,7 @@ CHANGES = {  # key -> another value; each must change the latents that come out
     "losses.pixel.weight": "losses.pixel.weight=0.1",
     "losses.pixel.kind": "losses.pixel.kind=l1",
     "losses.pixel.sizes": "losses.pixel.sizes=[8]",
-    "losses.row_distance.weight": "losses.row_distance.weight=0.5",
+    "losses.delta_norm.weight": "losses.delta_norm.weight=0.5",
     "inversion.steps": "inversion.steps=4",
     "inversion.previews": "inversion.previews=[16]",
     "inversion.previews_until": "inversion.previews_until=[0.9]",
@@ -126,8 +126,8 @@ CHANGES = {  # key -> another value; each must change the latents that come out
     "inversion.target": "inversion.target=100",
     "generator.seed": "generator.seed=3",
     "start=best_of": "start=best_of",
-    "losses=ms_ssim": "losses=[pixel,row_distance,ms_ssim]",
-    "losses=p_norm": "losses=[pixel,row_distance,p_norm]",
+    "losses=ms_ssim": "losses=[pixel,delta_norm,ms_ssim]",
+    "losses=p_norm": "losses=[pixel,delta_norm,p_norm]",
 }
 BASE = ["inversion.steps=6", "inversion.keep=last", "inversion.latent_noise=0.1", "inversion.min_improvement=0.9",
         "inversion.betas=[0.9,0.99]", "inversion.learning_rate=0.05", "inversion.warmup=1", "inversion.hold=0.3",
@@ -169,15 +169,15 @@ def test_tiny_keys(change: str) -> None:
 
 
 def test_the_weight_of_noise_counts() -> None:
-    base = [*BASE, "losses=[pixel,row_distance,noise]", "inversion.noise_maps=true"]
+    base = [*BASE, "losses=[pixel,delta_norm,noise]", "inversion.noise_maps=true"]
     assert not torch.equal(invert(tiny_config(*base)), invert(tiny_config(*base, "losses.noise.weight=10")))
 
 
 def test_ms_ssim_and_p_norm_weights() -> None:
     for loss in ("ms_ssim", "p_norm"):
-        base = [*BASE, f"losses=[pixel,row_distance,{loss}]"]
+        base = [*BASE, f"losses=[pixel,delta_norm,{loss}]"]
         assert not torch.equal(invert(tiny_config(*base)), invert(tiny_config(*base, f"losses.{loss}.weight=0.9")))
-    base = [*BASE, "losses=[pixel,row_distance,ms_ssim]"]
+    base = [*BASE, "losses=[pixel,delta_norm,ms_ssim]"]
     assert not torch.equal(invert(tiny_config(*base)), invert(tiny_config(*base, "losses.ms_ssim.size=32")))
 
 
@@ -342,7 +342,7 @@ def test_the_notebook_s_recipe_is_the_default_config() -> None:
 @pytest.mark.weights
 def test_the_order_of_losses_changes_no_bit() -> None:
     """Sums round: they are taken in one order, whoever lists the losses."""
-    values = tiny_config("losses=[pixel,row_distance,p_norm,lpips]", "inversion.steps=3")
+    values = tiny_config("losses=[pixel,delta_norm,p_norm,lpips]", "inversion.steps=3")
     inverter = build_inverter(values)
     other = dataclasses.replace(inverter, losses=dict(reversed(inverter.losses.items())))
     face = drawn(inverter.generator, 1)

@@ -140,7 +140,7 @@ def test_steps_and_directions_of_fixed_steps(generator: Tiny, tmp_path: Path) ->
 
 def test_what_the_other_parent_is_to_be(generator: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     """child.age and child.gender of `partner`, whose own they are."""
-    monkeypatch.setattr(steering, "draw", lambda generator, latents, size=None: latents.ws)
+    monkeypatch.setattr(steering, "render", lambda generator, latents, size=None: latents.ws)
     given = ["of_child=x", "parent=x"]
     reached = []
     for more in ([], ["child.age=50", "child.gender=female"]):
@@ -151,8 +151,8 @@ def test_what_the_other_parent_is_to_be(generator: Tiny, monkeypatch: pytest.Mon
 
 
 def test_faces_side_by_side(generator: Tiny) -> None:
-    """runner.batch and runner.workers: results are the same by law 3, so what is shown is who asks for how many."""
-    runner = command_of(tiny_config("runner.batch=3")).runner
+    """runner.batch_size and runner.workers: results are the same by law 3, so what is shown is who asks for how many."""
+    runner = command_of(tiny_config("runner.batch_size=3")).runner
     taken: list[int] = []
 
     class Asked:

@@ -18,7 +18,7 @@ from ..errors import UserError
 from ..estimators.lpips_network import lpips_network
 from ..image import area_resize
 from ..interfaces import Generator, Inversion, Latents
-from ..latents import check_shape, draw, hash_of_latents, latents_at, load_all_latents, split_entry
+from ..latents import check_shape, hash_of_latents, latents_at, load_all_latents, render, split_entry
 from .interpolation import MIXES
 
 MEASURED = 256  # pixels at which distances are measured
@@ -144,7 +144,7 @@ def path_distances(generator: Generator, walk: Walk, positions: np.ndarray) -> n
     """[T - 1]: LPIPS between the faces at neighbouring positions [T], drawn as cheaply as this generator can."""
     size = min(MEASURED, generator.resolution)
     bar = tqdm(positions, desc="measuring", unit="face", disable=None)
-    return distances(draw(generator, walk.at(float(position)), size) for position in bar)
+    return distances(render(generator, walk.at(float(position)), size) for position in bar)
 
 
 @torch.no_grad()

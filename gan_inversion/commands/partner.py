@@ -10,7 +10,7 @@ from ..blending.partner import partner
 from ..blending.recipes import check_parents
 from ..editing.steering import FixedSteps, Steering
 from ..interfaces import Latents
-from ..latents import draw, hash_of_latents, latents_at, split_entry
+from ..latents import hash_of_latents, latents_at, render, split_entry
 from ..report import family
 from ..report.contact_sheet import tiles_sheet
 from ..report.progress import bar_of
@@ -41,7 +41,7 @@ class Partner(Common):
         hashes = {"of_child": hash_of_latents(child.latents), "parent": hash_of_latents(parent.latents)}
         inputs = [split_entry(entry)[0] for entry in (self.of_child, self.parent)]
         folder, job = open_job(self, call, inputs, **hashes)
-        male = directions is not None and directions.require_reader()(draw(generator, parent.latents)).male > 0.5
+        male = directions is not None and directions.require_reader()(render(generator, parent.latents)).male > 0.5
         other = "female" if male else "male"
         found = {}
         for index in bar_of("partners", "face")(range(self.samples)):

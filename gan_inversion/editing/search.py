@@ -66,7 +66,7 @@ def search(
     network = dlib_resnet(str(generator.device))
     for first in range(len(labels), count, KEEP):
         for one in w[first : min(first + KEEP, count)]:
-            image = render(generator, one)
+            image = render_w(generator, one)
             labels = torch.cat([labels, label_faces(image, mesh)])
             with torch.no_grad():
                 embeddings = torch.cat([embeddings, network.embed(image).cpu()])
@@ -76,7 +76,7 @@ def search(
     return Labelled(w, labels, embeddings)
 
 
-def render(generator: Generator, w: Tensor) -> Tensor:
+def render_w(generator: Generator, w: Tensor) -> Tensor:
     """w [D] -> [1, 3, 256, 256], or smaller where the generator is."""
     ws = w[None, None].repeat(1, generator.num_ws, 1).to(generator.device)
     with torch.no_grad():

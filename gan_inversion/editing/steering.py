@@ -16,7 +16,7 @@ import torch
 
 from ..errors import UserError
 from ..interfaces import GENDERS, FaceLabels, Generator, Latents
-from ..latents import NAMES_A_FILE, draw
+from ..latents import NAMES_A_FILE, render
 from ..spaces.p_space import from_p, to_p
 from .files import Directions, load_directions
 from .labels import log_odds
@@ -185,7 +185,7 @@ class _Loop:
         return replace(self.child, ws=self.directions.move(self.child.ws, steps)) if steps else self.child
 
     def look(self, a: float, g: float, size: int | None = LOOK) -> FaceLabels:
-        return self.reader(draw(self.generator, self.moved(a, g), size))
+        return self.reader(render(self.generator, self.moved(a, g), size))
 
     def miss(self, read: FaceLabels) -> float:
         """The larger of the two errors, each over what is tolerated: at most 1 is good."""

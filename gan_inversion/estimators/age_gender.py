@@ -23,7 +23,7 @@ SCALES = (0.93, 1.0, 1.08)  # of the chip
 AGES = np.array([0.25, *range(1, 81)])  # years; what its 81 classes stand for
 
 
-class AgeGender:
+class AgeGenderEstimator:
     """FFHQ crop -> age (expected value over the classes) and probability of a male face."""
 
     def __init__(self) -> None:
@@ -52,6 +52,6 @@ def _run(network: Any, face: Tensor, size: int) -> np.ndarray:
 
 
 @cache
-def age_gender() -> AgeGender:
+def age_gender() -> AgeGenderEstimator:
     """One pair of networks in a process. Raises UserError, saying what to run, when they were not fetched."""
-    return AgeGender()
+    return AgeGenderEstimator()

@@ -24,26 +24,28 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Local:
-    """workers=1: in this process, `batch` items side by side. More: spawned processes, restarted when they die.
+    """workers=1: in this process, `batch_size` items side by side. More: spawned processes, restarted when they die.
 
-    batch None: as many as are worth it and as memory allows. Threads a face are not divided by the workers, because the
+    batch_size None: as many as are worth it and as memory allows. Threads a face are not divided by the workers, because the
     number of threads changes bits: set `threads` too.
     """
 
     name: ClassVar[str] = "local"
 
     workers: int = 1
-    batch: int | None = None
+    batch_size: int | None = None
 
     def __post_init__(self) -> None:
-        if self.workers < 1 or (self.batch is not None and self.batch < 1):
-            raise UserError("runner.workers and runner.batch must be at least 1")
-        if self.workers > 1 and self.batch is not None:
-            raise UserError("runner.batch: several workers do a face at a time each. Leave it out, or runner.workers.")
+        if self.workers < 1 or (self.batch_size is not None and self.batch_size < 1):
+            raise UserError("runner.workers and runner.batch_size must be at least 1")
+        if self.workers > 1 and self.batch_size is not None:
+            raise UserError(
+                "runner.batch_size: several workers do a face at a time each. Leave it out, or runner.workers."
+            )
 
     def run(self, job: Job, work: Work, on_step: OnStep) -> None:
         if self.workers == 1:
-            InProcess(job, work, on_step, self.batch).run()
+            InProcess(job, work, on_step, self.batch_size).run()
             return
         threads = torch.get_num_threads()
         if self.workers * threads > cores():

@@ -105,7 +105,7 @@ class FFHQ:
         if not faces:
             raise UserError(
                 f"{photo.name}: no face found. Use a photograph in which the face is at least "
-                f"{self.min_side} pixels wide, sharp and not turned away; prepared crops go with aligner=none."
+                f"{self.min_side} pixels wide, sharp and not turned away; prepared crops go with aligner=prealigned."
             )
         index = max(range(len(faces)), key=lambda i: quad_side(faces[i].quad)) if face is None else face
         if len(faces) > 1:
@@ -134,9 +134,9 @@ class FFHQ:
 
 @dataclass(frozen=True)
 class Prepared:
-    """`aligner=none`: the picture is a crop already. `check` measures how far it is from FFHQ's and warns."""
+    """`aligner=prealigned`: the picture is a crop already. `check` measures how far it is from FFHQ's and warns."""
 
-    name: ClassVar[str] = "none"
+    name: ClassVar[str] = "prealigned"
 
     size: int = 0
     check: bool = True
@@ -149,7 +149,7 @@ class Prepared:
         height, width = photo.pixels.shape[:2]
         if abs(height - width) > 0.02 * max(height, width):
             raise UserError(
-                f"{photo.name}: {width}x{height} is not square. Drop aligner=none to have the face aligned."
+                f"{photo.name}: {width}x{height} is not square. Drop aligner=prealigned to have the face aligned."
             )
         pixels = resized(photo.pixels, self.size, self.size)
         remarks = tuple(self._offset(photo)) if self.check else ()
@@ -164,7 +164,7 @@ class Prepared:
     def _offset(self, photo: Photo) -> list[str]:
         faces = self._finder.find(photo)
         if not faces:
-            return [f"{photo.name}: aligner=none, but no face was found to check its alignment by."]
+            return [f"{photo.name}: aligner=prealigned, but no face was found to check its alignment by."]
         height, width = photo.pixels.shape[:2]
         frame = np.array([[0, 0], [0, height], [width, height], [width, 0]]) - 0.5
         quad = max(faces, key=lambda found: quad_side(found.quad)).quad
@@ -177,7 +177,7 @@ class Prepared:
         return [
             f"{photo.name}: not aligned as FFHQ: the face is off by {error:.0%} of the side "
             f"(shift {shift[0]:+.0%}, {shift[1]:+.0%}; scale {quad_side(quad) / width:.2f}; turn {angle:+.0f} degrees). "
-            "Drop aligner=none to have it aligned."
+            "Drop aligner=prealigned to have it aligned."
         ]
 
 

@@ -29,7 +29,7 @@ from ..latents import describe, face_bytes, hash_of
 from ..losses.identity import Identity
 from ..losses.lpips import LPIPS
 from ..losses.pixel import Pixel
-from ..losses.prior import PNorm, RowDistance
+from ..losses.prior import DeltaNorm, PNorm
 from ..spaces.p import P
 from .loop import Optimiser, invert
 from .starts import FromEncoder
@@ -83,7 +83,7 @@ class Inverter:
             "optimiser": describe(self.optimiser),
             "refine": describe(self.refine) if self.refine else None,
             "statistics": self.generator.statistics().sha256,
-            "seed": seed if self.draws else None,
+            "seed": seed if self.is_stochastic else None,
             "device": self.generator.device.type,
             "cpu": torch.backends.cpu.get_cpu_capability(),
             "threads": torch.get_num_threads(),
@@ -112,15 +112,19 @@ class Inverter:
             return dataclasses.replace(found, stopped="interrupted")
 
     @property
-    def draws(self) -> bool:
+    def is_stochastic(self) -> bool:
         """Whether anything is drawn at random. If not, all seeds have one result, and one key."""
-        return self.start.draws or self.optimiser.latent_noise > 0
+        return self.start.is_stochastic or self.optimiser.latent_noise > 0
 
     @property
     def pursued(self) -> set[str]:
         """Metrics that this recipe optimises or chooses by: reported as such, never as quality."""
-        refined = self.refine.optimises if self.refine else ()
-        return {*self.start.optimises, *refined, *(name for loss in self.losses.values() for name in loss.optimises)}
+        refined = self.refine.optimised_metrics if self.refine else ()
+        return {
+            *self.start.optimised_metrics,
+            *refined,
+            *(name for loss in self.losses.values() for name in loss.optimised_metrics),
+        }
 
     def key(self, face: AlignedFace, seed: int) -> str:
         """Identity of a result, before it exists: hash of the aligned pixels and the settings."""
@@ -154,5 +158,5 @@ _loaded: list[tuple[InverterSource, Inverter]] = []
 
 def default_inverter(generator: Generator, **optimiser: Any) -> Inverter:
     """The default recipe of `scripts/family.py`, for notebooks; keywords go to `Optimiser`."""
-    losses: list[Loss] = [LPIPS(), Pixel(), Identity(), RowDistance(), PNorm()]
+    losses: list[Loss] = [LPIPS(), Pixel(), Identity(), DeltaNorm(), PNorm()]
     return Inverter(generator, P(), FromEncoder(), {one.name: one for one in losses}, Optimiser(**optimiser))

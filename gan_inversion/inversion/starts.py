@@ -24,10 +24,10 @@ class Mean:
 
     name: ClassVar[str] = "mean"
 
-    draws = False  # whether the seed matters
+    is_stochastic = False  # whether the seed matters
 
     @property
-    def optimises(self) -> tuple[str, ...]:
+    def optimised_metrics(self) -> tuple[str, ...]:
         return ()
 
     def identity(self, name: str) -> dict[str, Any]:
@@ -54,10 +54,10 @@ class BestOf:
         if self.near not in ("lpips", "pixel") or self.samples < 1:
             raise UserError(f"start.near={self.near} start.samples={self.samples}: lpips or pixel, and at least 1")
 
-    draws = True  # whether the seed matters
+    is_stochastic = True  # whether the seed matters
 
     @property
-    def optimises(self) -> tuple[str, ...]:
+    def optimised_metrics(self) -> tuple[str, ...]:
         return ("lpips_alex",) if self.near == "lpips" else ("mse", "psnr")
 
     def identity(self, name: str) -> dict[str, Any]:
@@ -95,10 +95,10 @@ class FromEncoder:
         if self.reach is not None and self.reach <= 0:
             raise UserError(f"start.reach={self.reach:g}: must be above 0, or null.")
 
-    draws = False  # whether the seed matters
+    is_stochastic = False  # whether the seed matters
 
     @property
-    def optimises(self) -> tuple[str, ...]:
+    def optimised_metrics(self) -> tuple[str, ...]:
         return ("lpips_alex", "mse", "psnr")  # what it was trained by, and its features
 
     def identity(self, name: str) -> dict[str, Any]:
@@ -118,10 +118,10 @@ class FromInversion:
 
     path: str = field(metadata=NAMES_A_FILE)
 
-    draws = False  # whether the seed matters
+    is_stochastic = False  # whether the seed matters
 
     @property
-    def optimises(self) -> tuple[str, ...]:
+    def optimised_metrics(self) -> tuple[str, ...]:
         return ()
 
     def identity(self, name: str) -> dict[str, Any]:

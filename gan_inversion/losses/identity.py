@@ -36,7 +36,7 @@ class Identity:
             raise UserError(f"losses.identity.inner={self.inner:g}: must be at least 0.")
 
     @property
-    def optimises(self) -> tuple[str, ...]:
+    def optimised_metrics(self) -> tuple[str, ...]:
         return ("identity_dlib",)
 
     def bind(self, target: Target) -> BoundLoss:

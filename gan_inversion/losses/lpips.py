@@ -39,7 +39,7 @@ class LPIPS:
         check_mask(self.mask, "losses.lpips.mask")
 
     @property
-    def optimises(self) -> tuple[str, ...]:
+    def optimised_metrics(self) -> tuple[str, ...]:
         return (f"lpips_{self.backbone}",)
 
     def bind(self, target: Target) -> BoundLoss:

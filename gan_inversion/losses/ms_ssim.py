@@ -31,7 +31,7 @@ class MSSSIM:
         check_mask(self.mask, "losses.ms_ssim.mask")
 
     @property
-    def optimises(self) -> tuple[str, ...]:
+    def optimised_metrics(self) -> tuple[str, ...]:
         return ("ms_ssim",)
 
     def bind(self, target: Target) -> BoundLoss:

@@ -27,7 +27,7 @@ class Noise:
     weight: float = 1e5
 
     @property
-    def optimises(self) -> tuple[str, ...]:
+    def optimised_metrics(self) -> tuple[str, ...]:
         return ()
 
     def bind(self, target: Target) -> BoundLoss:

@@ -42,7 +42,7 @@ class Pixel:
         check_mask(self.mask, "losses.pixel.mask")
 
     @property
-    def optimises(self) -> tuple[str, ...]:
+    def optimised_metrics(self) -> tuple[str, ...]:
         return ("mse", "psnr")
 
     def bind(self, target: Target) -> BoundLoss:

@@ -20,7 +20,7 @@ class PNorm:
     weight: float = 1e-5
 
     @property
-    def optimises(self) -> tuple[str, ...]:
+    def optimised_metrics(self) -> tuple[str, ...]:
         return ("p_norm",)
 
     def bind(self, target: Target) -> BoundLoss:
@@ -28,19 +28,19 @@ class PNorm:
 
 
 @dataclass(frozen=True)
-class RowDistance:
+class DeltaNorm:
     """Mean over rows of the squared distance to their mean: 0 in W, grows as W+ leaves W (Tov 2021, arXiv 2102.02766)."""
 
-    name: ClassVar[str] = "row_distance"
+    name: ClassVar[str] = "delta_norm"
 
     weight: float = 1.2e-3
 
     @property
-    def optimises(self) -> tuple[str, ...]:
-        return ("row_distance",)
+    def optimised_metrics(self) -> tuple[str, ...]:
+        return ("delta_norm",)
 
     def bind(self, target: Target) -> BoundLoss:
-        return lambda trial: row_distance(trial.ws)
+        return lambda trial: delta_norm(trial.ws)
 
 
 def p_norm(ws: Tensor, statistics: WStatistics) -> Tensor:
@@ -49,6 +49,6 @@ def p_norm(ws: Tensor, statistics: WStatistics) -> Tensor:
     return (p @ statistics.p_whiten.to(ws.device)).square().mean((1, 2))
 
 
-def row_distance(ws: Tensor) -> Tensor:
+def delta_norm(ws: Tensor) -> Tensor:
     """ws [N, L, D] -> [N]."""
     return (ws - ws.mean(1, keepdim=True)).square().sum(2).mean(1)

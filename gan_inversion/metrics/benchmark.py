@@ -19,7 +19,7 @@ from ..errors import UserError
 from ..image import area_resize, to_tensor
 from ..interfaces import AlignedFace, Generator, Inversion, Start, Step
 from ..inversion.inverter import Inverter
-from ..latents import draw
+from ..latents import render
 from .reconstruction import evaluate, report
 
 
@@ -33,12 +33,12 @@ class _Timed:
     seconds: float = 0.0
 
     @property
-    def optimises(self) -> tuple[str, ...]:
-        return self.start.optimises
+    def optimised_metrics(self) -> tuple[str, ...]:
+        return self.start.optimised_metrics
 
     @property
-    def draws(self) -> bool:
-        return self.start.draws
+    def is_stochastic(self) -> bool:
+        return self.start.is_stochastic
 
     def identity(self, name: str) -> dict[str, Any]:
         return self.start.identity(name)
@@ -74,7 +74,7 @@ def run(inverter: Inverter, face: AlignedFace, seed: int) -> Run:
     total = time.perf_counter() - begin - watching
     begin = time.perf_counter()
     with torch.no_grad():
-        draw(inverter.generator, found.latents)
+        render(inverter.generator, found.latents)
     decode = time.perf_counter() - begin
     return Run(found, {"start": timed.seconds, "optimise": total - timed.seconds, "decode": decode}, way)
 

@@ -20,7 +20,7 @@ from ..editing.steering import LOOK, NUDGES, PULLS, WIDTHS, Steering
 from ..errors import UserError
 from ..image import area_resize, to_tensor
 from ..interfaces import AlignedFace, Generator, Inversion, Latents
-from ..latents import draw, hash_of_latents, hash_of_ws
+from ..latents import hash_of_latents, hash_of_ws, render
 from ..losses.prior import p_norm
 from ..runtime import versions
 from ..spaces.p_space import REACH
@@ -51,7 +51,7 @@ def sampled_couples(generator: Generator, count: int, seed: int) -> list[Couple]
     rows = draw_w(generator, 2 * count, seed)[:, None].repeat(1, generator.num_ws, 1)
     found = [Inversion(ws, generator.sha256) for ws in rows]
     size = min(SIZE, generator.resolution)
-    pictures = [area_resize(draw(generator, one.latents).cpu(), size) for one in found]
+    pictures = [area_resize(render(generator, one.latents).cpu(), size) for one in found]
     couples = []
     for i in range(count):
         name, (father, mother) = f"sampled_{i:04d}", found[2 * i : 2 * i + 2]
@@ -79,7 +79,7 @@ def see_couple(
     reader = directions.require_reader()
 
     def seen(latents: Latents) -> Seen:
-        return look(draw(generator, latents), reader, p_norm(latents.ws[None], generator.statistics()).item())
+        return look(render(generator, latents), reader, p_norm(latents.ws[None], generator.statistics()).item())
 
     parents = [
         replace(look(picture, reader), p_norm=p_norm(one.ws[None], generator.statistics()).item())

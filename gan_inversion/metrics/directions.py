@@ -12,12 +12,12 @@ from torch import Tensor
 
 from ..editing.files import Directions
 from ..editing.labels import LABELS, label_faces
-from ..editing.search import render
+from ..editing.search import render_w
 from ..editing.steering import Steering, age_step
 from ..estimators.faceres import faceres
 from ..faces.mesh import FaceMesh
 from ..interfaces import FaceLabels, Generator, Latents
-from ..latents import draw
+from ..latents import render
 
 POINTS = 9  # along a direction
 YOUNG, OLD = 8.0, 70.0  # years: from where to where age is followed
@@ -53,15 +53,15 @@ def validate(
         face = Latents(one.repeat(generator.num_ws, 1))
         ends = [age_step(face, age, directions, generator, BOUND) for age in (YOUNG, OLD)]
         steps = np.linspace(ends[0], ends[1], POINTS).tolist()
-        pictures = [draw(generator, _moved(face, directions, {"age": step}), 256) for step in steps]
+        pictures = [render(generator, _moved(face, directions, {"age": step}), 256) for step in steps]
         for name, read in readers.items():
             ages[name].append([read(picture).age for picture in pictures])
-        now = readers["steering"](draw(generator, face, 256))
+        now = readers["steering"](render(generator, face, 256))
         if now.age >= ADULT:
             other = "female" if now.male > 0.5 else "male"
             (flipped,) = Steering(age=None, gender=other)(face, "", directions, generator)
             for name, read in readers.items():
-                flips[name].append((read(draw(generator, flipped.latents)).male > 0.5) == (other == "male"))
+                flips[name].append((read(render(generator, flipped.latents)).male > 0.5) == (other == "male"))
         progress()
     return {
         "n": len(w),
@@ -93,10 +93,10 @@ def side_effects(generator: Generator, w: Tensor, directions: Directions) -> dic
     """Direction -> label -> change by one step, in standard deviations of the label, mean over w [N, D]."""
     mesh, table = FaceMesh(), {}
     scale = torch.tensor([directions.deviations[name] for name in LABELS], dtype=torch.float64)
-    before = torch.cat([label_faces(render(generator, one), mesh) for one in w])
+    before = torch.cat([label_faces(render_w(generator, one), mesh) for one in w])
     for name in directions.deviations:
         moved = torch.stack([directions.move(one[None], {name: 1.0})[0] for one in w])
-        after = torch.cat([label_faces(render(generator, one), mesh) for one in moved])
+        after = torch.cat([label_faces(render_w(generator, one), mesh) for one in moved])
         change = ((after - before) / scale).mean(0)
         table[name] = dict(zip(LABELS, change.tolist(), strict=True))
     return table

@@ -18,9 +18,9 @@ from ..estimators.identity import dlib_resnet
 from ..estimators.lpips_network import lpips_network
 from ..image import area_resize, to_tensor, to_uint8
 from ..interfaces import AlignedFace, Generator, Inversion
-from ..latents import draw
+from ..latents import render
 from ..losses.ms_ssim import ms_ssim
-from ..losses.prior import p_norm, row_distance
+from ..losses.prior import delta_norm, p_norm
 
 SIZE = 256
 
@@ -65,7 +65,7 @@ OF_IMAGES: dict[str, Callable[[Tensor, Tensor], float]] = {
 }
 OF_LATENTS: dict[str, Callable[[Tensor, Generator], float]] = {
     "p_norm": lambda ws, generator: p_norm(ws, generator.statistics()).item(),
-    "row_distance": lambda ws, generator: row_distance(ws).item(),
+    "delta_norm": lambda ws, generator: delta_norm(ws).item(),
 }
 METRICS = (*OF_IMAGES, *OF_LATENTS)
 
@@ -83,7 +83,7 @@ def evaluate(face: AlignedFace, inversion: Inversion, generator: Generator, name
     check_names(names)
     ws = inversion.ws[None].to(generator.device)
     with torch.no_grad():
-        image = draw(generator, inversion.latents).cpu()
+        image = render(generator, inversion.latents).cpu()
         photo = area_resize(to_tensor(face.pixels), generator.resolution)
         values = compare(photo, image, [name for name in names if name in OF_IMAGES])
         values |= {name: OF_LATENTS[name](ws, generator) for name in names if name in OF_LATENTS}

@@ -15,7 +15,7 @@ from ..editing.regions import REGIONS
 from ..editing.search import draw_w
 from ..image import area_resize, to_uint8
 from ..interfaces import Generator, Latents
-from ..latents import draw
+from ..latents import render
 
 SHOWN, TILE = 4, 192  # couples in the picture, pixels
 
@@ -33,11 +33,11 @@ def check_regions(generator: Generator, regions: Regions, couples: int, seed: in
     for i in range(couples):
         father, mother = (one.repeat(generator.num_ws, 1) for one in w[2 * i : 2 * i + 2])
         ws = Blend(0.5)(father, mother, generator)
-        even = area_resize(draw(generator, Latents(ws)), size)
-        tiles = [*(area_resize(draw(generator, Latents(parent)), size) for parent in (father, mother)), even]
+        even = area_resize(render(generator, Latents(ws)), size)
+        tiles = [*(area_resize(render(generator, Latents(parent)), size) for parent in (father, mother)), even]
         for k, region in enumerate(REGIONS):
             offset = style_offset(ws, father, mother, {region: torch.ones(len(ws))}, regions, generator)
-            image = area_resize(draw(generator, Latents(ws, offset)), size)
+            image = area_resize(render(generator, Latents(ws, offset)), size)
             rows[region].append(inside_and_ratio(even, image, fixed[k]))
             tiles.append(image)
         if i < SHOWN:

@@ -15,7 +15,7 @@ from ..errors import UserError
 from ..image import Photo, load_photo, to_uint8
 from ..interfaces import AlignedFace, Aligner, Generator, Inversion, Latents
 from ..inversion.inverter import Inverter
-from ..latents import draw, save_latents, to_json
+from ..latents import render, save_latents, to_json
 from ..losses.prior import p_norm
 from ..metrics.reconstruction import report as with_status
 from ..runtime import cores, versions
@@ -58,7 +58,7 @@ def both(inverted: Sequence[Inverted], failed: Sequence[Failed]) -> tuple[Invers
 
 def decode(latents: Mapping[str, Latents], generator: Generator) -> dict[str, np.ndarray]:
     """Name -> uint8 [R, R, 3], one by one, so that a picture does not depend on its neighbours."""
-    return {name: to_uint8(draw(generator, one)) for name, one in latents.items()}
+    return {name: to_uint8(render(generator, one)) for name, one in latents.items()}
 
 
 def save_children(

@@ -14,7 +14,7 @@ from ..editing.files import Directions
 from ..editing.search import draw_w
 from ..image import area_resize, to_uint8
 from ..interfaces import Generator, Latents
-from ..latents import draw
+from ..latents import render
 from .plots import COLOURS, INK, new_figure
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def strips(generator: Generator, named: Mapping[str, Tensor], seed: int, tile: i
     for name, vector in named.items():
         unit = vector / vector.norm() * length * 2  # closed forms have no scale of their own
         directions = Directions({name: unit})
-        images = [draw(generator, Latents(directions.move(face, {name: step})), size) for step in STEPS]
+        images = [render(generator, Latents(directions.move(face, {name: step})), size) for step in STEPS]
         row = np.concatenate([to_uint8(area_resize(image, min(tile, size))) for image in images], 1)
         label = np.full((row.shape[0], 110, 3), 255, np.uint8)
         cv2.putText(label, name, (6, len(row) // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (60, 60, 60), 1, cv2.LINE_AA)

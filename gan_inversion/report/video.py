@@ -17,7 +17,7 @@ from ..blending.walk import Walk
 from ..errors import UserError
 from ..image import DIGITAL_SOURCE_TYPE, area_resize, mark_beside, to_uint8
 from ..interfaces import Generator
-from ..latents import draw
+from ..latents import render
 from .run_folder import RunFolder
 
 FPS = 12
@@ -28,7 +28,7 @@ def draw_frames(generator: Generator, walk: Walk, positions: np.ndarray, size: i
     """The true pictures at `positions` [T], area-reduced -> uint8 [T, size, size, 3]."""
     frames = np.empty((len(positions), size, size, 3), np.uint8)
     for i, position in enumerate(tqdm(positions, desc="drawing", unit="frame", disable=None)):
-        frames[i] = to_uint8(area_resize(draw(generator, walk.at(float(position))), size))
+        frames[i] = to_uint8(area_resize(render(generator, walk.at(float(position))), size))
     return frames
 
 

@@ -17,7 +17,7 @@ from gan_inversion.editing.regions import REGIONS
 from gan_inversion.errors import UserError
 from gan_inversion.generators.tiny import Tiny
 from gan_inversion.interfaces import GENDERS
-from gan_inversion.latents import draw
+from gan_inversion.latents import render
 from gan_inversion.losses.prior import p_norm
 from gan_inversion.spaces.p_space import draw_back, unwhiten, whiten
 from tests.conftest import CHILD, TINY, Ran
@@ -128,7 +128,7 @@ def test_each_region_can_be_said(
     said = Inheritance(regions, Inherit(**{region: "mother"}).chosen)(recipe, *parents, generator)
     assert plain.style_offset is None
     assert said.style_offset is not None
-    assert not torch.equal(draw(generator, plain), draw(generator, said))
+    assert not torch.equal(render(generator, plain), render(generator, said))
     drawn = Inheritance(regions, {region: 1.0}).weights(Sibling(Blend()), 8)
     assert drawn[region].tolist() == [1.0] * 8
     assert len(drawn) == 5

@@ -125,7 +125,7 @@ def test_diversity_and_siblings_of_a_batch(run: Run, couple: tuple[Path, Path], 
 
 def test_the_seed_and_metrics_of_a_benchmark(run: Run, couple: tuple[Path, Path], tmp_path: Path) -> None:
     recipe = "recipes.plain=['losses=[pixel]','start=best_of','start.near=pixel','inversion.steps=0']"
-    base = ["benchmark", f"photos=[{couple[0]}]", "generator=tiny", "aligner=none", "aligner.check=false", "threads=1",
+    base = ["benchmark", f"photos=[{couple[0]}]", "generator=tiny", "aligner=prealigned", "aligner.check=false", "threads=1",
             recipe, "~recipes.default", "points=0"]  # fmt: skip
     run(*base, "metrics=[mse]", "output_dir=out")
     run(*base, "metrics=[mse,psnr]", "seed=5", "output_dir=other")

@@ -25,7 +25,7 @@ TRAINING = [*SMALL, "samples_dir=samples", "samples=2", "held_out=1", "batch=1",
 ARGUMENTS = {  # command -> as little as it can do
     "atlas": [*SMALL, "latents=[in]", "samples=2", "identity=false"],
     "batch": [*TINY, *CHILD, "manifest=couples.csv", "inversion.steps=0"],
-    "benchmark": [*SMALL, "photos=[photos]", "aligner=none", "aligner.check=false", "metrics=[mse]", "points=0",
+    "benchmark": [*SMALL, "photos=[photos]", "aligner=prealigned", "aligner.check=false", "metrics=[mse]", "points=0",
                   "recipes.plain=['losses=[pixel]','start=mean','inversion.steps=0']", "~recipes.default"],
     "blend": [*SMALL, *CHILD, "father=in/a.safetensors", "mother=in/b.safetensors"],
     "demo_photos": SMALL,

@@ -65,7 +65,7 @@ def test_benchmark(run: Run, couple: tuple[Path, Path], tmp_path: Path) -> None:
         "benchmark",
         f"photos=[{couple[0]},{couple[1]}]",
         "generator=tiny",
-        "aligner=none",
+        "aligner=prealigned",
         "aligner.check=false",
         "metrics=[mse,ms_ssim]",
         "points=3",

@@ -52,7 +52,7 @@ class World:
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(steering, "draw", lambda generator, latents, size=None: latents.ws)
+    monkeypatch.setattr(steering, "render", lambda generator, latents, size=None: latents.ws)
     return World()
 
 

@@ -95,7 +95,7 @@ def test_identity_loss_has_gradients_for_the_picture_alone(face: torch.Tensor) -
     (gradient,) = torch.autograd.grad(value.sum(), image)
     assert gradient.abs().sum() > 0
     assert not any(tensor.requires_grad for tensor in dlib_resnet().buffers())
-    assert Identity().optimises == ("identity_dlib",)
+    assert Identity().optimised_metrics == ("identity_dlib",)
 
 
 @pytest.mark.weights

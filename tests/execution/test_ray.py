@@ -195,7 +195,7 @@ def assert_same(base: dict[int, Any], other: dict[int, Any]) -> None:
 
 def test_the_same_bits_as_here(cluster: Cluster, generator: Tiny) -> None:
     items = [(drawn(generator, seed), seed) for seed in range(6)]
-    assert_same(results_of(Local(1, batch=1), TASK, items), results_of(Ray(cluster.address), TASK, items))
+    assert_same(results_of(Local(1, batch_size=1), TASK, items), results_of(Ray(cluster.address), TASK, items))
     assert not ray.is_initialized()
 
 
@@ -218,7 +218,7 @@ def test_a_lost_machine_loses_nothing(connected: Cluster, generator: Tiny, tmp_p
             connected.add_node(**NODE)
     begun = Counter(path.name.split(".")[0] for path in tmp_path.iterdir())
     assert max(begun.values()) == 2  # the removed machine's item was begun again elsewhere
-    assert_same(results_of(Local(1, batch=1), TASK, items), found)
+    assert_same(results_of(Local(1, batch_size=1), TASK, items), found)
 
 
 def test_a_batch_that_loses_a_machine_is_the_batch_here(cluster: Cluster, tmp_path: Path) -> None:

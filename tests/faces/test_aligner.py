@@ -142,7 +142,7 @@ def test_prepared_crops_are_checked(drawn_face: np.ndarray) -> None:
 
 
 def test_prepared_crops_must_be_square() -> None:
-    with pytest.raises(UserError, match=r"wide.png: 300x200 is not square. Drop aligner=none"):
+    with pytest.raises(UserError, match=r"wide.png: 300x200 is not square. Drop aligner=prealigned"):
         Prepared(64)(Photo(np.zeros((200, 300, 3), np.uint8), "wide.png", ""), "father")
     with pytest.raises(UserError, match="father_face=1 needs aligner=ffhq"):
         Prepared(64)(Photo(np.zeros((200, 200, 3), np.uint8), "a.png", ""), "father", 1)

@@ -43,8 +43,8 @@ FAMILIES: dict[str, Callable[[], Checkpoint]] = {
     "stylegan3-t": lambda: made("t16"),
     "stylegan3-r": lambda: made("r32"),
 }
-SHORT = ["losses=[pixel,row_distance]", "metrics=[mse,p_norm]", "inversion.steps=3",
-         "threads=1", "experiment=any_generator", "aligner=none",
+SHORT = ["losses=[pixel,delta_norm]", "metrics=[mse,p_norm]", "inversion.steps=3",
+         "threads=1", "experiment=any_generator", "aligner=prealigned",
          "aligner.check=false"]  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def test_noise_is_optimised_where_there_is_any(run: Callable[..., Ran], tmp_path
     path = file_of(FAMILIES[name](), tmp_path)
     generator = from_file(str(path))
     father, mother = two_photographs(generator, tmp_path)
-    noisy = [entry.replace("row_distance]", "row_distance,noise]") for entry in SHORT]
+    noisy = [entry.replace("delta_norm]", "delta_norm,noise]") for entry in SHORT]
     job = ["family", f"father={father}", f"mother={mother}", "generator=file", f"generator.path={path}", *noisy]
     run(*job, "inversion.noise_maps=true", "output_dir=out")
     found = load_latents(tmp_path / "out" / "latents.safetensors", "father").noise

@@ -16,7 +16,7 @@ from gan_inversion.image import to_tensor, to_uint8
 from gan_inversion.interfaces import AlignedFace, Step, Target, Trial
 from gan_inversion.inversion.loop import Optimiser
 from gan_inversion.inversion.starts import BestOf
-from gan_inversion.latents import draw, load_latents, save_latents
+from gan_inversion.latents import load_latents, render, save_latents
 from gan_inversion.losses.ms_ssim import MSSSIM
 from gan_inversion.losses.noise import Noise
 from gan_inversion.losses.pixel import Pixel
@@ -74,16 +74,16 @@ def test_noise_maps_are_optimised_kept_and_redrawn(generator: Tiny, tmp_path: Pa
         assert not torch.equal(ours, theirs[0, 0])
         assert ours.mean().item() == pytest.approx(theirs.mean().item(), abs=1e-4)
         assert ours.std().item() == pytest.approx(theirs.std().item(), rel=1e-3)
-    image = draw(generator, found.latents)
+    image = render(generator, found.latents)
     bound = inverter.losses["pixel"].bind(Target(to_tensor(face.pixels), generator.statistics()))
     assert bound(Trial(image, found.ws[None])).item() == found.losses["pixel"]
     assert all(torch.equal(a, b) for a, b in zip(own, generator.noise_maps(), strict=True))  # the generator's own stay
     save_latents(tmp_path / "a.safetensors", {"ws": found.latents}, generator.sha256)
-    assert torch.equal(draw(generator, load_latents(tmp_path / "a.safetensors", "ws").latents), image)
+    assert torch.equal(render(generator, load_latents(tmp_path / "a.safetensors", "ws").latents), image)
     Store(str(tmp_path)).put("ab", Record(found, {}))
     stored = Store(str(tmp_path)).get("ab")
     assert stored is not None
-    assert torch.equal(draw(generator, stored.inversion.latents), image)
+    assert torch.equal(render(generator, stored.inversion.latents), image)
 
 
 def test_a_batch_with_noise_maps_is_its_faces(generator: Tiny) -> None:
@@ -201,7 +201,7 @@ class BreaksAt:
 
     call: int
     weight: float = 1.0
-    optimises: tuple[str, ...] = ()
+    optimised_metrics: tuple[str, ...] = ()
 
     def bind(self, target: Target) -> object:
         calls = 0

@@ -15,7 +15,7 @@ from gan_inversion.generators.tiny import Tiny
 from gan_inversion.image import to_tensor
 from gan_inversion.interfaces import Generator, Step
 from gan_inversion.inversion.refinement import Features
-from gan_inversion.latents import draw, load_latents, save_latents
+from gan_inversion.latents import load_latents, render, save_latents
 from gan_inversion.store.store import Record, Store
 from tests.conftest import drawn, make_inverter
 from tests.families import tiny_checkpoint
@@ -31,7 +31,7 @@ PLAIN: dict[str, Any] = {
 
 
 def error(generator: Generator, found: Any, face: Any) -> float:
-    return (draw(generator, found.latents) - to_tensor(face.pixels)).square().mean().item()
+    return (render(generator, found.latents) - to_tensor(face.pixels)).square().mean().item()
 
 
 def test_nearer_with_the_same_ws_and_a_frozen_generator(generator: Tiny) -> None:
@@ -58,14 +58,14 @@ def test_a_batch_equals_its_faces(generator: Tiny) -> None:
 
 def test_it_is_stored_and_redrawn(generator: Tiny, tmp_path: Path) -> None:
     (found,) = make_inverter(generator, steps=2, refine=Features(**PLAIN))([drawn(generator, 1)], [0])
-    picture = draw(generator, found.latents)
+    picture = render(generator, found.latents)
     store = Store(str(tmp_path / "store"))
     store.put("ab" * 32, Record(found, {}))
     kept = store.get("ab" * 32)
     assert kept is not None
-    assert torch.equal(draw(generator, kept.inversion.latents), picture)
+    assert torch.equal(render(generator, kept.inversion.latents), picture)
     save_latents(tmp_path / "a.safetensors", {"father": found.latents}, generator.sha256)
-    assert torch.equal(draw(generator, load_latents(tmp_path / "a.safetensors", "father").latents), picture)
+    assert torch.equal(render(generator, load_latents(tmp_path / "a.safetensors", "father").latents), picture)
 
 
 def test_an_edit_keeps_it(generator: Tiny) -> None:

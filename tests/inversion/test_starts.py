@@ -31,7 +31,7 @@ def test_best_of_is_the_best_of_its_samples(generator: Tiny) -> None:
     errors = [(generator.synthesis(x.repeat(1, generator.num_ws, 1)) - target).square().mean() for x in w]
     assert torch.allclose(chosen[0, 0], w[int(torch.stack(errors).argmin())], atol=1e-6)
     assert not torch.equal(chosen, start(generator, target, "a", 6))
-    assert (start.optimises, BestOf().optimises) == (("mse", "psnr"), ("lpips_alex",))
+    assert (start.optimised_metrics, BestOf().optimised_metrics) == (("mse", "psnr"), ("lpips_alex",))
     with pytest.raises(UserError, match=r"start.near=ssim"):
         BestOf(near="ssim")
 

@@ -14,7 +14,7 @@ from gan_inversion.losses.lpips import LPIPS
 from gan_inversion.losses.ms_ssim import MSSSIM, ms_ssim
 from gan_inversion.losses.noise import Noise, autocorrelation
 from gan_inversion.losses.pixel import Pixel
-from gan_inversion.losses.prior import PNorm, RowDistance, p_norm, row_distance
+from gan_inversion.losses.prior import DeltaNorm, PNorm, delta_norm, p_norm
 
 IMAGE_LOSSES = [Pixel(sizes=(32,)), Pixel(kind="l1"), Pixel(kind="huber"), MSSSIM()]
 WITH_WEIGHTS = [pytest.param(LPIPS(backbone=name), marks=pytest.mark.weights) for name in ("alex", "vgg")]
@@ -26,7 +26,7 @@ def trial(seed: int, generator: Tiny, count: int = 2) -> Trial:
     return Trial(image, torch.randn(count, generator.num_ws, generator.w_dim, generator=random))
 
 
-@pytest.mark.parametrize("loss", [*IMAGE_LOSSES, *WITH_WEIGHTS, PNorm(), RowDistance()], ids=lambda x: repr(x)[:30])
+@pytest.mark.parametrize("loss", [*IMAGE_LOSSES, *WITH_WEIGHTS, PNorm(), DeltaNorm()], ids=lambda x: repr(x)[:30])
 def test_one_number_a_face_and_faces_apart(loss: Loss, generator: Tiny) -> None:
     a, b = trial(0, generator), trial(1, generator)
     both = loss.bind(Target(b.image, generator.statistics()))(a)
@@ -85,9 +85,9 @@ def test_noise_is_one_number_a_face(generator: Tiny) -> None:
         assert torch.allclose(alone, both[i : i + 1])
 
 
-def test_row_distance_by_hand() -> None:
+def test_delta_norm_by_hand() -> None:
     """Rows (0, 0) and (2, 0): each 1 from their mean."""
-    assert row_distance(torch.tensor([[[0.0, 0.0], [2.0, 0.0]]])).item() == 1.0
+    assert delta_norm(torch.tensor([[[0.0, 0.0], [2.0, 0.0]]])).item() == 1.0
 
 
 def test_p_norm_is_one_for_samples_and_grows_outside(generator: Tiny) -> None:

@@ -18,7 +18,7 @@ from gan_inversion.errors import UserError
 from gan_inversion.generators.tiny import Tiny
 from gan_inversion.image import area_resize, to_tensor, to_uint8
 from gan_inversion.interfaces import Latents
-from gan_inversion.latents import draw, save_latents
+from gan_inversion.latents import render, save_latents
 from gan_inversion.report.run_folder import RunFolder
 from gan_inversion.report.video import draw_frames, gif, save_walk
 from tests.conftest import latents, random_pixels
@@ -113,7 +113,7 @@ def test_frames_are_the_true_pictures(generator: Tiny) -> None:
     route = walk(generator)
     frames = draw_frames(generator, route, np.array([0, 1.5]), 32)
     assert frames.shape == (2, 32, 32, 3)
-    assert np.array_equal(frames[1], to_uint8(area_resize(draw(generator, route.at(1.5)), 32)))
+    assert np.array_equal(frames[1], to_uint8(area_resize(render(generator, route.at(1.5)), 32)))
 
 
 def test_the_gif_plays_and_says_what_it_is() -> None:

@@ -47,9 +47,9 @@ def invert(
 @pytest.mark.processes
 def test_workers_and_batches_change_no_bit(generator: Tiny) -> None:
     none = Store(None)
-    base = invert(generator, none, Local(1, batch=1))
+    base = invert(generator, none, Local(1, batch_size=1))
     assert [step.face for step in invert.steps] == [0] * 6 + [1] * 6 + [2] * 6  # type: ignore[attr-defined]
-    for runner in (Local(1, batch=3), Local(2)):
+    for runner in (Local(1, batch_size=3), Local(2)):
         other = invert(generator, none, runner)
         for a, b in zip(base, other, strict=True):
             assert torch.equal(a.inversion.ws, b.inversion.ws)
@@ -134,7 +134,9 @@ class Fails(Job):
         return [(Record(Inversion(torch.full((1,), float(item)), ""), {}), None) for item in items]
 
 
-@pytest.mark.parametrize("runner", [Local(1, batch=3), pytest.param(Local(2), marks=pytest.mark.processes)], ids=repr)
+@pytest.mark.parametrize(
+    "runner", [Local(1, batch_size=3), pytest.param(Local(2), marks=pytest.mark.processes)], ids=repr
+)
 def test_one_failure_stops_nobody_else(runner: Local) -> None:
     done: dict[int, Any] = {}
     runner.run(Fails(), Listed([0, 1, 2], lambda i, r: done.update({i: r})), print)
@@ -159,7 +161,9 @@ def interrupt_at(step_number: int) -> OnStep:
     return on_step
 
 
-@pytest.mark.parametrize("runner", [Local(1, batch=2), pytest.param(Local(2), marks=pytest.mark.processes)], ids=repr)
+@pytest.mark.parametrize(
+    "runner", [Local(1, batch_size=2), pytest.param(Local(2), marks=pytest.mark.processes)], ids=repr
+)
 def test_ctrl_c_hands_in_what_was_begun(generator: Tiny, tmp_path: Path, runner: Local) -> None:
     faces = [drawn(generator, seed) for seed in range(3)]
     task, store = Task(functools.partial(build, 400), ("mse",)), Store(str(tmp_path))
