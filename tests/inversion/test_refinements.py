@@ -21,7 +21,7 @@ from gan_inversion.inversion.refine_noise import NoiseMaps
 from gan_inversion.inversion.refine_styles import Styles, style_deviation
 from gan_inversion.inversion.refinement import Features
 from gan_inversion.inversion.refining import Refining
-from gan_inversion.latents import draw, load_latents, save_latents
+from gan_inversion.latents import load_latents, render, save_latents
 from gan_inversion.spaces.population import sample_w
 from gan_inversion.store.store import Record, Store
 from tests.composed import compose
@@ -39,7 +39,7 @@ def refined(generator: Generator, refine: Refining | None, seed: int = 1) -> Inv
 
 def error(generator: Generator, found: Inversion, seed: int = 1) -> float:
     face = drawn(generator, seed)  # type: ignore[arg-type]
-    return (draw(generator, found.latents) - to_tensor(face.pixels)).square().mean().item()
+    return (render(generator, found.latents) - to_tensor(face.pixels)).square().mean().item()
 
 
 def same(a: Inversion, b: Inversion) -> bool:
@@ -75,7 +75,7 @@ class TestEach:
         assert same(kept.inversion, found)
         save_latents(tmp_path / "a.safetensors", {"father": found.latents}, generator.sha256)
         read = load_latents(tmp_path / "a.safetensors", "father")
-        assert torch.equal(draw(generator, read.latents), draw(generator, found.latents))
+        assert torch.equal(render(generator, read.latents), render(generator, found.latents))
 
     def test_what_was_found_before_it_stays(self, generator: Tiny, refine: Refining) -> None:
         """On top of noise maps that the search optimised."""

@@ -18,7 +18,7 @@ from ...errors import UserError
 from ...estimators.identity import DlibResNet
 from ...image import to_tensor, to_uint8
 from ...interfaces import Generator, Inversion, WStatistics
-from ...latents import OtherContentError, check_shape, draw, hash_of_latents, load_all_latents
+from ...latents import OtherContentError, check_shape, hash_of_latents, load_all_latents, render
 from ...spaces.population import sample_w
 from ...storage import expanded
 
@@ -182,7 +182,7 @@ def nearest(vectors: Tensor, count: int) -> Neighbours:
 def draw_all(points: Sequence[Point], generator: Generator) -> list[np.ndarray]:
     """uint8 [R, R, 3] each, R = 256 or the generator's own if that is smaller; one by one, so each is itself alone."""
     bar = tqdm(points, desc="drawing", unit="face", disable=None)
-    return [to_uint8(draw(generator, point.inversion.latents, SIZE)) for point in bar]
+    return [to_uint8(render(generator, point.inversion.latents, SIZE)) for point in bar]
 
 
 @torch.no_grad()
