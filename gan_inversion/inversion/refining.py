@@ -80,8 +80,8 @@ class Refining:
         return self.previews + self.whole
 
     @property
-    def optimises(self) -> tuple[str, ...]:
-        return tuple(name for loss in self.losses("face").values() for name in loss.optimises)
+    def optimised_metrics(self) -> tuple[str, ...]:
+        return tuple(name for loss in self.losses("face").values() for name in loss.optimised_metrics)
 
     def losses(self, domain: str) -> dict[str, Loss]:
         """Those with a weight; `domain` is the generator's: identity is of faces alone."""
