@@ -155,7 +155,7 @@ def make_inverter(generator: Tiny, **changes: object) -> Inverter:
 
 TINY = [
     "generator=tiny",
-    "aligner=none",
+    "aligner=prealigned",
     "aligner.check=false",
     "start=mean",
     "losses=[pixel,row_distance]",
