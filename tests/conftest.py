@@ -28,7 +28,7 @@ from gan_inversion.inversion.inverter import Inverter
 from gan_inversion.inversion.loop import Optimiser
 from gan_inversion.inversion.starts import Mean
 from gan_inversion.losses.pixel import Pixel
-from gan_inversion.losses.prior import RowDistance
+from gan_inversion.losses.prior import DeltaNorm
 from gan_inversion.runtime import configure
 from gan_inversion.spaces.w_plus import WPlus
 from tests import forks
@@ -145,7 +145,7 @@ def latents(generator: Tiny, seed: int) -> torch.Tensor:
 
 def make_inverter(generator: Tiny, **changes: object) -> Inverter:
     """The tiny generator, pixels and the row prior, ten steps on true pictures; keywords replace parts."""
-    losses = {"pixel": Pixel(weight=1.5, sizes=(32,)), "row_distance": RowDistance()}
+    losses = {"pixel": Pixel(weight=1.5, sizes=(32,)), "delta_norm": DeltaNorm()}
     optimise = Optimiser(10, (), (), learning_rate=0.18, betas=(0.9, 0.999), warmup=5, hold=0.5)
     inverter = Inverter(generator, WPlus(0.0), Mean(), losses, optimise)
     optimiser = {k: v for k, v in changes.items() if k in {f.name for f in dataclasses.fields(Optimiser)}}
@@ -158,7 +158,7 @@ TINY = [
     "aligner=prealigned",
     "aligner.check=false",
     "start=mean",
-    "losses=[pixel,row_distance]",
+    "losses=[pixel,delta_norm]",
     "metrics=[mse,psnr,ms_ssim,p_norm]",
     "inversion.steps=3",
     "inversion.require=null",
