@@ -60,8 +60,8 @@ class Wrong(Job):
         return result
 
 
-CASES = [(Local(1, batch=1), kind, "call") for kind in MISTAKES]
-CASES += [(Local(1, batch=1), "type", "prepare"), (Local(1, batch=1), "os", "finish")]
+CASES = [(Local(1, batch_size=1), kind, "call") for kind in MISTAKES]
+CASES += [(Local(1, batch_size=1), "type", "prepare"), (Local(1, batch_size=1), "os", "finish")]
 FAR = [pytest.param(Local(2), "assertion", part, marks=pytest.mark.processes) for part in ("call", "finish")]
 
 
