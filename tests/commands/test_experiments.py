@@ -17,7 +17,8 @@ EXPERIMENTS = sorted(path.stem for path in (cli.CONFIGS / "experiment").glob("*.
 GIVEN = {"family": [], "batch": ["manifest=x.csv"], "invert": ["photos=[x]"], "blend": ["father=a", "mother=b"]}
 NOT_FOR = {  # what has no parents has no children, and the other way round
     ("invert", "babygan"), ("invert", "familygan"), ("invert", "w_plus_mean"),
-    ("blend", "any_generator"), ("blend", "free"), ("blend", "plain"), ("blend", "thorough"),
+    ("blend", "any_generator"), ("blend", "free"), ("blend", "plain"), ("blend", "thorough"), ("blend", "sfe"),
+    ("blend", "ii2s"), ("blend", "stylegan2_projector"), ("evaluate_children", "sfe"),
 }  # fmt: skip
 
 
