@@ -233,7 +233,8 @@ def _correct(
     A preview is a cheap model of the generator with an error of its own, which hardly changes from step to step. A search
     that sees preview plus error ends where the true picture, not the preview, is like the face.
     """
-    true = area_resize(generator.synthesis(ws, maps), previews.shape[-1])
+    maps = maps and [one.detach() for one in maps]
+    true = area_resize(generator.synthesis(ws.detach(), maps), previews.shape[-1])
     for face, lacks in zip(faces, (true - previews).split(1), strict=True):
         face.correction = lacks
 

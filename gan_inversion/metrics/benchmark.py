@@ -105,7 +105,9 @@ def step_costs(inverter: Inverter, face: AlignedFace, peak: float, repeats: int 
         stage = {"previews": (kind,), "previews_until": (1.0,)} if kind else {"previews": (), "previews_until": ()}
         few, many = (
             dataclasses.replace(
-                inverter, optimiser=dataclasses.replace(inverter.optimiser, steps=n, patience=0, target=None, **stage)
+                inverter,
+                optimiser=dataclasses.replace(inverter.optimiser, steps=n, patience=0, target=None, **stage),
+                refine=None,  # whose steps are of other kinds
             )
             for n in (1, 1 + repeats)
         )
