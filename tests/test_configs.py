@@ -112,6 +112,7 @@ CHANGES = {  # key -> another value; each must change the latents that come out
     "losses.pixel.kind": "losses.pixel.kind=l1",
     "losses.pixel.sizes": "losses.pixel.sizes=[8]",
     "losses.delta_norm.weight": "losses.delta_norm.weight=0.5",
+    "losses.delta_norm.late": "losses.delta_norm.late=90",
     "inversion.steps": "inversion.steps=4",
     "inversion.previews": "inversion.previews=[16]",
     "inversion.previews_until": "inversion.previews_until=[0.9]",

@@ -7,8 +7,11 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ..interfaces import BoundLoss, Target, WStatistics
+from ..errors import UserError
+from ..interfaces import BoundLoss, Target, Trial, WStatistics
 from ..spaces.p_space import to_p
+
+LATE = 11 / 16  # share of the rows before the last ones: what previews of 256 pixels do not draw by themselves
 
 
 @dataclass(frozen=True)
@@ -29,18 +32,31 @@ class PNorm:
 
 @dataclass(frozen=True)
 class DeltaNorm:
-    """Mean over rows of the squared distance to their mean: 0 in W, grows as W+ leaves W (Tov 2021, arXiv 2102.02766)."""
+    """Mean over rows of the squared distance to their mean: 0 in W, grows as W+ leaves W (Tov 2021, arXiv 2102.02766).
+
+    late: the same of the last rows alone (`LATE`), times this, beside it. Previews stand for the layers of these rows, which
+    colour and sharpen: what is wrong in them hardly shows in a preview, and so hardly resists.
+    """
 
     name: ClassVar[str] = "delta_norm"
 
     weight: float = 1.2e-3
+    late: float = 3.0
+
+    def __post_init__(self) -> None:
+        if self.late < 0:
+            raise UserError(f"losses.delta_norm.late={self.late:g}: must be at least 0.")
 
     @property
     def optimised_metrics(self) -> tuple[str, ...]:
         return ("delta_norm",)
 
     def bind(self, target: Target) -> BoundLoss:
-        return lambda trial: delta_norm(trial.ws)
+        def loss(trial: Trial) -> Tensor:
+            first = round(LATE * trial.ws.shape[1])
+            return delta_norm(trial.ws) + (self.late * delta_norm(trial.ws[:, first:]) if self.late else 0.0)
+
+        return loss
 
 
 def p_norm(ws: Tensor, statistics: WStatistics) -> Tensor:
