@@ -89,7 +89,8 @@ MOVES = {
     "tests/faces/test_aligner.py::test_no_face_and_small_faces_are_named": "aligner.ffhq.min_side",
     # spaces, starts, losses
     f"{CONFIGS}::test_each_key_moves_the_result": """space.p.reach space.w_plus.whitening
-        losses.pixel.weight losses.pixel.kind losses.pixel.sizes losses.delta_norm.weight losses.delta_norm.late inversion.adam.steps
+        losses.pixel.weight losses.pixel.kind losses.pixel.sizes losses.delta_norm.weight losses.delta_norm.late
+        inversion.adam.steps
         inversion.adam.previews inversion.adam.previews_until inversion.adam.learning_rate inversion.adam.betas
         inversion.adam.warmup inversion.adam.hold inversion.adam.noise_maps inversion.adam.latent_noise
         inversion.adam.latent_noise_until inversion.adam.patience inversion.adam.target""",
