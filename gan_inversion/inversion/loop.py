@@ -35,7 +35,7 @@ class Optimiser:
         128,
         256,
     )  # resolutions of the early steps, coarse to fine; the others see the true picture
-    previews_until: tuple[float, ...] = (0.45, 1.0)  # share of the steps at which each of them ends
+    previews_until: tuple[float, ...] = (0.45, 0.96)  # share of the steps at which each of them ends
     correct_every: int = (
         8  # steps of the last kind of preview after which it is compared with the true picture; 0: never
     )
