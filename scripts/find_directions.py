@@ -1,3 +1,4 @@
 from gan_inversion.cli import run
 
-run("find_directions")
+if __name__ == "__main__":  # workers import this file too
+    run("find_directions")

@@ -1,3 +1,4 @@
 from gan_inversion.cli import run
 
-run("partner")
+if __name__ == "__main__":  # workers import this file too
+    run("partner")
