@@ -54,13 +54,13 @@ class DlibResNet(nn.Module):
             stride = 2 if i in DOWN else 1
             y = self._conv(F.relu(self._conv(x, i, stride)), i + 1)
             shortcut = F.avg_pool2d(x, 2) if stride == 2 else x
-            x = F.relu(_padded(y, shortcut) + _padded(shortcut, y))
+            x = F.relu(padded(y, shortcut) + padded(shortcut, y))
             if seen is not None and stride == 2:
                 seen.append(x)
         return F.linear(x.mean((2, 3)), self.get_buffer("fc_weight"))
 
 
-def _padded(x: Tensor, like: Tensor) -> Tensor:
+def padded(x: Tensor, like: Tensor) -> Tensor:
     """x with zeros behind its channels, rows and columns where `like` has more: dlib adds unequal tensors so."""
     missing = [max(0, b - a) for a, b in zip(x.shape[1:], like.shape[1:], strict=True)]
     return F.pad(x, (0, missing[2], 0, missing[1], 0, missing[0]))
