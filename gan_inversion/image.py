@@ -44,7 +44,9 @@ MAX_MEGAPIXELS_UNREDUCIBLE = 120.0
 BAND = 256  # rows that are converted at a time
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # IPTC's term for it
 HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
+COMPOSITE_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 SYNTHETIC = {"DigitalSourceType": DIGITAL_SOURCE_TYPE, "synthetic": True}
+COMPOSITE = {"DigitalSourceType": COMPOSITE_SOURCE_TYPE, "synthetic": True}
 
 
 @dataclass(frozen=True)
@@ -55,23 +57,25 @@ class Photo:
     name: str
     sha256: str  # of the file's bytes
     reduced: float = 1.0  # decoded size / original size
+    profile: bytes = b""  # ICC, of RGB: what its numbers mean; they are taken as they are
 
 
-def load_photo(path: str | os.PathLike[str]) -> Photo:
+def load_photo(path: str | os.PathLike[str], whole: bool = False) -> Photo:
     """Read a photograph: EXIF orientation applied; grey, RGBA (on white), 16-bit and CMYK become 8-bit RGB.
 
-    Of several frames the first. Raises UserError, naming the file and the remedy, if it is missing, none of `FORMATS`,
-    damaged, above the pixel limit, or too large for the memory.
+    Of several frames the first. Above `WORKING_MEGAPIXELS` it is reduced, unless `whole`. Raises UserError,
+    naming the file and the remedy, if it is missing, none of `FORMATS`, damaged, above the pixel limit, or too large for the
+    memory.
     """
     path = expanded(path)
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a name that no disk can have
         raise UserError(f"{path}: cannot be read ({reason_of(error)}). Check the path.") from error
-    return decode_photo(data, path)
+    return decode_photo(data, path, whole)
 
 
-def decode_photo(data: bytes, path: Path) -> Photo:
+def decode_photo(data: bytes, path: Path, whole: bool = False) -> Photo:
     """The same of a file's bytes; `path` is what messages call it."""
     if not data:
         raise UserError(f"{path}: the file is empty. Copy it again.")
@@ -81,7 +85,8 @@ def decode_photo(data: bytes, path: Path) -> Photo:
         )
     try:
         with _own_limits(), open_picture(data) as image:
-            pixels, reduced = _decode(image, path)
+            profile = _rgb_profile(image)
+            pixels, reduced = _decode(image, path, float("inf") if whole else WORKING_MEGAPIXELS)
     except UserError:
         raise
     except UnidentifiedImageError as error:
@@ -92,7 +97,7 @@ def decode_photo(data: bytes, path: Path) -> Photo:
         raise UserError(
             f"{path}: the image is damaged ({str(error) or type(error).__name__}). Export or copy it again."
         ) from error
-    return Photo(pixels, path.name, hashlib.sha256(data).hexdigest(), reduced)
+    return Photo(pixels, path.name, hashlib.sha256(data).hexdigest(), reduced, profile)
 
 
 def open_picture(data: bytes, formats: Iterable[str] = FORMATS) -> Image.Image:
@@ -117,7 +122,14 @@ def _own_limits() -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = theirs
 
 
-def _decode(image: Image.Image, path: Path) -> tuple[np.ndarray, float]:
+def _rgb_profile(image: Image.Image) -> bytes:
+    """The ICC profile, where it is one of RGB (ICC.1:2022 7.2.6): a grey one says nothing of what is made of it."""
+    profile = image.info.get("icc_profile") or b""
+    return profile if isinstance(profile, bytes) and profile[16:20] == b"RGB " else b""
+
+
+def _decode(image: Image.Image, path: Path, most: float) -> tuple[np.ndarray, float]:
+    """Upright pixels of at most about `most` megapixels, and how much smaller than the original they are."""
     width, height = image.size
     megapixels = width * height / 1e6
     reducible = image.format in ("JPEG", "MPO")
@@ -126,7 +138,7 @@ def _decode(image: Image.Image, path: Path) -> tuple[np.ndarray, float]:
         raise UserError(
             f"{path}: {megapixels:.0f} megapixels; the limit for {image.format} is {limit:.0f}. Scale it down."
         )
-    scale = min(1.0, (WORKING_MEGAPIXELS / megapixels) ** 0.5)
+    scale = min(1.0, (most / megapixels) ** 0.5)
     if scale < 1 and reducible:
         image.draft(
             "RGB" if image.mode in ("RGB", "YCbCr") else image.mode, (round(width * scale), round(height * scale))
@@ -134,7 +146,7 @@ def _decode(image: Image.Image, path: Path) -> tuple[np.ndarray, float]:
     orientation = image.getexif().get(0x0112)
     image.load()
     rgb = _to_rgb(image)
-    if rgb.width * rgb.height > WORKING_MEGAPIXELS * 1.1e6:
+    if rgb.width * rgb.height > most * 1.1e6:
         rgb = rgb.resize((round(width * scale), round(height * scale)), Image.Resampling.BOX)
     reduced = rgb.width / width
     if orientation in range(2, 9):
@@ -233,6 +245,37 @@ def save_synthetic_jpeg(path: str | os.PathLike[str], pixels: np.ndarray, facts:
     mark_beside(path, facts)
 
 
+def save_composite(
+    path: str | os.PathLike[str], pixels: np.ndarray, facts: dict[str, Any], profile: bytes = b""
+) -> None:
+    """A photograph with a part that a generator drew, marked as such in the same three places.
+
+    Nothing of the photograph's EXIF is in it; `profile`, its colours, is. Written in bands: no second copy of the pixels.
+    """
+    marks = {**COMPOSITE, **facts}
+    texts = {"XML:com.adobe.xmp": xmp(COMPOSITE_SOURCE_TYPE), "Synthetic": json.dumps(marks, sort_keys=True)}
+    write_atomically(path, _png_in_bands(pixels, texts, profile))
+    mark_beside(path, marks)
+
+
+def _png_in_bands(pixels: np.ndarray, texts: Mapping[str, str], profile: bytes) -> Iterator[bytes]:
+    """The PNG of uint8 [H, W, 3] piece by piece: filter Up and run lengths, as `_png` has OpenCV do."""
+    height, width = pixels.shape[:2]
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 2, 0, 0, 0])  # 8 bits, RGB
+    yield b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header)
+    if profile:
+        yield _chunk(b"iCCP", b"ICC\0\0" + zlib.compress(profile))
+    yield from _text_chunks(texts)
+    packer, above = zlib.compressobj(1, strategy=zlib.Z_RLE), np.zeros((1, width, 3), np.uint8)
+    for top in range(0, height, BAND):
+        band = pixels[top : top + BAND]
+        rows = np.full((len(band), 1 + 3 * width), 2, np.uint8)  # each begins with its filter
+        rows[:, 1:] = (band - np.concatenate([above, band[:-1]])).reshape(len(band), -1)
+        above = band[-1:]
+        yield _chunk(b"IDAT", packer.compress(rows.tobytes()))
+    yield _chunk(b"IDAT", packer.flush()) + _chunk(b"IEND", b"")
+
+
 def mark_beside(path: str | os.PathLike[str], facts: dict[str, Any]) -> None:
     """`PATH.json`: that the file beside it is synthetic, and what made it."""
     write_atomically(f"{path}.json", (json.dumps({**SYNTHETIC, **facts}, indent=2, sort_keys=True) + "\n").encode())
@@ -248,9 +291,13 @@ def _png(pixels: np.ndarray, texts: Mapping[str, str]) -> bytes:
     ]
     encoded, data = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)
     assert encoded
-    chunks = b"".join(_chunk(b"iTXt", f"{key}\0\0\0\0\0{text}".encode()) for key, text in texts.items())
+    chunks = b"".join(_text_chunks(texts))
     start = 33  # after the signature and the header, PNG specification 5.6
     return data[:start].tobytes() + chunks + data[start:].tobytes()
+
+
+def _text_chunks(texts: Mapping[str, str]) -> Iterator[bytes]:
+    return (_chunk(b"iTXt", f"{key}\0\0\0\0\0{text}".encode()) for key, text in texts.items())
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -258,10 +305,10 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
 
 
-def xmp() -> str:
-    """The packet that says, to programs that read metadata, that a generator made the picture."""
+def xmp(source_type: str = DIGITAL_SOURCE_TYPE) -> str:
+    """The packet that says, to programs that read metadata, that a generator made the picture, or part of it."""
     return (
         '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
         '<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
-        f'Iptc4xmpExt:DigitalSourceType="{DIGITAL_SOURCE_TYPE}"/></rdf:RDF></x:xmpmeta>'
+        f'Iptc4xmpExt:DigitalSourceType="{source_type}"/></rdf:RDF></x:xmpmeta>'
     )

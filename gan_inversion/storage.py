@@ -25,8 +25,8 @@ from .errors import StorageError, UserError
 SIDE_BY_SIDE = 32  # requests to a storage that is far away
 
 
-def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write all or nothing: a reader, or a killed process, never leaves half a file under this name.
+def write_atomically(path: str | os.PathLike[str], data: bytes | Iterable[bytes]) -> None:
+    """Write all, or all pieces, or nothing: a reader, or a killed process, never leaves half a file under this name.
 
     Raises StorageError when the folder cannot be written or the disk is full.
     """
@@ -35,7 +35,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(part, "wb") as file:
-            file.write(data)
+            file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)

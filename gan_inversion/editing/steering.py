@@ -7,12 +7,11 @@ that judges (docs/children.md).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from ..errors import UserError
 from ..interfaces import GENDERS, FaceLabels, Generator, Latents
@@ -20,22 +19,13 @@ from ..latents import NAMES_A_FILE, render
 from ..spaces.p_space import from_p, to_p
 from .files import Directions, load_directions
 from .labels import log_odds
+from .loop import Goal, Loop
 
 log = logging.getLogger(__name__)
 
-LOOK = 256  # pixels of the pictures that the loop reads
 PULLS = (0.0, 0.25, 0.45)  # tried in turn, until the goal is reached
-ROUNDS = 2  # of gender and age in turn
-WIDTHS = ((2.0, 4), (0.5, 3))  # around a guess: how far to look, in how many pictures
-NUDGES = (
-    -0.2,
-    0.2,
-    -0.4,
-    0.4,
-    -0.7,
-    0.7,
-)  # steps to try when the true picture reads otherwise
 SURER = 1.0  # log-odds beyond the wanted certainty that are aimed at
+YOUNGEST = 0.5  # years; the youngest class of the classifier is a quarter of one
 
 
 @dataclass(frozen=True)
@@ -101,9 +91,10 @@ class Steering:
         for age in self.targets:
             tries = []
             for pull in PULLS:  # towards the average, where directions lead everyone
-                loop = _Loop(self, pulled(child, pull, generator), directions, generator, age, gender)
+                loop = _loop(self, pulled(child, pull, generator), directions, generator, age, gender)
                 steps, read = loop.run()
-                tries.append((loop.miss(read), read, Steered(loop.moved(*steps), age, gender, read, steps, pull)))
+                both = steps.get("age", 0.0), steps.get("gender", 0.0)
+                tries.append((loop.miss(read), read, Steered(loop.moved(steps), age, gender, read, both, pull)))
                 if loop.miss(read) <= 1:
                     break
             missed, read, steered = min(tries, key=lambda one: one[0])
@@ -158,101 +149,35 @@ def pulled(child: Latents, share: float, generator: Generator) -> Latents:
     return replace(child, ws=from_p(torch.lerp(to_p(child.ws), mean.expand(child.ws.shape), share))) if share else child
 
 
-class _Loop:
-    """The search for one goal: readings along a direction, a rising curve through them, and where it meets the goal.
+def _loop(
+    goal: Steering, child: Latents, directions: Directions, generator: Generator, age: float | None, gender: str
+) -> Loop:
+    """Gender first, then age: each direction leaves the other label alone only on the average."""
+    goals, sure = [], log_odds(goal.certainty)
+    if gender:
+        goals.append(gender_goal(gender, sure, directions.deviations["gender"]))
+    if age is not None:
+        goals.append(age_goal(age, goal.tolerance, directions.deviations["age"]))
 
-    One reading is not trusted: a search that stops where one picture happens to please the estimator finds pictures that
-    deceive it, and another estimator disagrees.
-    """
+    def draw(latents: Latents, size: int | None) -> Tensor:
+        return render(generator, latents, size)
 
-    def __init__(
-        self,
-        goal: Steering,
-        child: Latents,
-        directions: Directions,
-        generator: Generator,
-        age: float | None,
-        gender: str,
-    ) -> None:
-        self.goal, self.child, self.directions, self.generator = goal, child, directions, generator
-        self.reader = directions.require_reader()
-        self.age = age if age is None else max(age, 0.5)  # the youngest class is a quarter of a year
-        self.sign = {"male": 1.0, "female": -1.0, "": 0.0}[gender]
-        self.sure = log_odds(goal.certainty)
+    return Loop(goals, child, directions, draw, directions.require_reader(), goal.bound)
 
-    def moved(self, a: float, g: float) -> Latents:
-        steps = {name: step for name, step in (("age", a), ("gender", g)) if step}
-        return replace(self.child, ws=self.directions.move(self.child.ws, steps)) if steps else self.child
 
-    def look(self, a: float, g: float, size: int | None = LOOK) -> FaceLabels:
-        return self.reader(render(self.generator, self.moved(a, g), size))
+def age_goal(age: float, tolerance: float, slope: float) -> Goal:
+    """Years, as a reader of `FaceLabels` has them."""
+    return Goal("age", lambda read: read.age, max(age, YOUNGEST), tolerance, slope)
 
-    def miss(self, read: FaceLabels) -> float:
-        """The larger of the two errors, each over what is tolerated: at most 1 is good."""
-        age = abs(read.age - self.age) / self.goal.tolerance if self.age is not None else 0.0
-        gender = 2 - self.sign * log_odds(read.male) / self.sure if self.sign else 0.0
-        return max(age, gender)
 
-    def run(self) -> tuple[tuple[float, float], FaceLabels]:
-        """Steps along age and gender, and what is read in the true picture there."""
-        a, g = 0.0, 0.0
-        for _ in range(ROUNDS):  # each direction leaves the other label alone only on the average
-            g = self.find_gender(a, g)
-            a = self.find_age(a, g)
-            if self.sign * log_odds(self.look(a, g).male) >= self.sign**2 * self.sure:
-                break
-        tries = [((a, g), self.look(a, g, None))]
-        for nudge in NUDGES if self.miss(tries[0][1]) > 1 else ():
-            along_age = self.age is not None
-            moved = min(max((a if along_age else g) + nudge, -self.goal.bound), self.goal.bound)
-            there = (moved, g) if along_age else (a, moved)
-            tries.append((there, self.look(*there, None)))
-        return min(tries, key=lambda pair: self.miss(pair[1]))
-
-    def find_age(self, a: float, g: float) -> float:
-        if self.age is None:
-            return a
-        guess = a + (self.age - self.look(a, g).age) / self.directions.deviations["age"]
-        return self.meet(lambda x: self.look(x, g).age, guess, self.age)
-
-    def find_gender(self, a: float, g: float) -> float:
-        """As little as makes it sure; what is sure already is left alone."""
-        now = self.sign * log_odds(self.look(a, g).male)
-        if not self.sign or now >= self.sure:
-            return g
-        goal = self.sure + SURER
-        guess = g + self.sign * (goal - now) / self.directions.deviations["gender"]
-        return self.sign * self.meet(
-            lambda x: self.sign * log_odds(self.look(a, self.sign * x).male), self.sign * guess, goal
-        )
-
-    def meet(self, reading: Callable[[float], float], guess: float, target: float) -> float:
-        """Where the rising curve through readings around `guess`, then around its first answer, meets `target`."""
-        bound, read = self.goal.bound, dict[float, float]()
-        for width, count in WIDTHS:
-            for x in np.linspace(guess - width, guess + width, count).clip(-bound, bound).tolist():
-                if x not in read:
-                    read[x] = reading(x)
-            xs = np.array(sorted(read))
-            guess = crossing(xs, rising(np.array([read[x] for x in xs.tolist()])), target)
-        return guess
+def gender_goal(gender: str, sure: float, slope: float) -> Goal:
+    """`sure`: log-odds that are enough."""
+    sign = {"male": 1.0, "female": -1.0}[gender]
+    return Goal("gender", lambda read: sign * log_odds(read.male), sure, sure, slope, sign, True, SURER)
 
 
 def age_step(face: Latents, age: float, directions: Directions, generator: Generator, bound: float) -> float:
     """How far along age a face is to be moved, at most `bound`, to be read as `age` years old."""
     goal = Steering(age=age, gender=None, bound=bound)
-    return _Loop(goal, face, directions, generator, age, "").find_age(0.0, 0.0)
-
-
-def rising(values: np.ndarray) -> np.ndarray:
-    """The non-decreasing sequence nearest to `values` [n] (isotonic regression)."""
-    from scipy.optimize import isotonic_regression  # here: who steers nothing need not wait for it
-
-    return isotonic_regression(values).x
-
-
-def crossing(xs: np.ndarray, values: np.ndarray, target: float) -> float:
-    """Where non-decreasing `values` at increasing `xs` meet `target`: midway where they stay at it, an end beyond them."""
-    low = np.interp(target, np.maximum.accumulate(values + 1e-9 * np.arange(len(xs))), xs)
-    high = np.interp(-target, -np.flip(values - 1e-9 * np.arange(len(xs))[::-1]), np.flip(xs))
-    return float((low + high) / 2)
+    loop = _loop(goal, face, directions, generator, age, "")
+    return loop.find(loop.goals[0], {"age": 0.0})

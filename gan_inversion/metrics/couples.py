@@ -15,8 +15,9 @@ from torch import Tensor
 from ..assets.trained import read_safetensors
 from ..blending.inheritance import MUTATION
 from ..blending.offspring import Conception
+from ..editing.loop import LOOK, NUDGES, WIDTHS
 from ..editing.search import draw_w
-from ..editing.steering import LOOK, NUDGES, PULLS, WIDTHS, Steering
+from ..editing.steering import PULLS, Steering
 from ..errors import UserError
 from ..image import area_resize, to_tensor
 from ..interfaces import AlignedFace, Generator, Inversion, Latents

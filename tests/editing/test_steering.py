@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from gan_inversion.editing import steering
 from gan_inversion.editing.files import Directions, save_directions
-from gan_inversion.editing.steering import FixedSteps, Steering, crossing, rising
+from gan_inversion.editing.loop import crossing, rising
+from gan_inversion.editing.steering import FixedSteps, Steering
 from gan_inversion.errors import UserError
 from gan_inversion.generators.tiny import Tiny
 from gan_inversion.interfaces import FaceLabels, Latents
