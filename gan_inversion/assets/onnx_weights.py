@@ -30,10 +30,11 @@ def onnx_weights(path: Path) -> dict[str, Tensor]:
                 if [value for number, value in parts if number == DATA_TYPE] != [FLOAT]:
                     continue
                 shape = [size for number, value in parts if number == DIMS for size in _sizes(value)]
-                name = next(bytes(value).decode() for number, value in parts if number == NAME and not isinstance(value, int))
-                data = next(value for number, value in parts if number == RAW_DATA and not isinstance(value, int))
-                found[name] = torch.from_numpy(np.frombuffer(data, "<f4").reshape(shape).copy())
-    except (OSError, ValueError, IndexError, StopIteration) as error:
+                blobs = {number: value for number, value in parts if not isinstance(value, int)}
+                found[blobs[NAME].decode()] = torch.from_numpy(
+                    np.frombuffer(blobs[RAW_DATA], "<f4").reshape(shape).copy()
+                )
+    except (OSError, ValueError, LookupError) as error:
         raise UserError(f"{path}: no ONNX file whose weights can be read ({error}). Fetch it anew.") from error
     return found
 

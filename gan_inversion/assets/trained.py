@@ -23,6 +23,7 @@ WITHOUT = {  # what a file is -> what to say to do without it, to whatever comma
     "encoder": "start=mean",
     "directions": "child.age=null child.gender=null",
     "regions": "inherit.path=null",
+    "people": "inherit.people=null",
     "preview heads": "generator.preview_heads=null",
 }
 

@@ -2,13 +2,15 @@
 
 The model is that of quantitative genetics (Fisher 1918; Barton 2017, "The infinitesimal model"): a child is what its parents
 pass on, each with its own weight for coarse, middle and fine features and for each region of the face, plus something of
-its own with the variance that mixing took away, so that children are as varied as their parents' generation.
+its own with the variance that mixing took away, so that children are as varied as their parents' generation. That is drawn
+among people like the parents (`editing.people`), as the model has it for parents of like ancestry: drawn from all people, it
+would lead every child towards the average of the generator's training set, in skin and hair first of all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -16,27 +18,33 @@ import torch
 from torch import Tensor
 
 from ..editing.files import Regions, load_regions
+from ..editing.people import People, load_people
 from ..editing.regions import REGIONS
 from ..errors import UserError
 from ..interfaces import GENDERS, Generator, Latents
-from ..latents import NAMES_A_FILE
+from ..latents import NAMES_A_FILE, render
 from ..spaces.p_space import draw_back, from_p, to_p
 from .recipes import FINE, MIDDLE, Recipe, weight_of
 
-MUTATION = 0.6  # share of a population sample in the coarse and middle rows of a child, at diversity 1
+LOOK = 256  # pixels at which people like the parents are looked for
+MUTATION = 0.6  # share of a child's coarse and middle rows that is new, at diversity 1
 
 
 @dataclass(frozen=True)
 class Sibling(Recipe):
     """One of many children: `base` with each group's weight drawn, and a mutation. (seed, index) alone decide.
 
-    diversity 0 gives `base` itself, 1 families like real ones (docs/children.md), 2 and more near strangers.
+    diversity 0 gives `base` itself, 1 families like real ones (docs/children.md), 2 and more near strangers. mutation: what
+    share of the coarse and middle rows it is, at diversity 1. pool: people like the parents, [M, D] in P: the mutation is
+    the difference of two of them, over sqrt(2); None: a sample of the whole population.
     """
 
     base: Recipe
     seed: int = 0
     index: int = 0
     diversity: float = 1.0
+    mutation: float = MUTATION
+    pool: Tensor | None = field(default=None, repr=False, compare=False)
 
     @property
     def path(self) -> str:  # type: ignore[override]
@@ -65,15 +73,22 @@ class Sibling(Recipe):
         if not self.diversity:
             return self.base(father, mother, generator)
         ws = super().__call__(father, mother, generator)
-        own, passed_on = shares_of(self.diversity)
+        own, passed_on = shares_of(self.diversity, self.mutation)
         statistics = generator.statistics()
         mean = statistics.p_mean
-        z = torch.from_numpy(self._random(3).standard_normal((1, generator.z_dim))).float()
-        with torch.no_grad():
-            new = to_p(generator.mapping(z.to(generator.device)).cpu()) - mean
+        new = self._new(generator)
         changed = from_p(mean + passed_on * (to_p(ws) - mean) + own * new)
         changed[FINE:] = ws[FINE:]  # colours and light are the photograph's more than the person's
         return draw_back(changed, statistics)
+
+    def _new(self, generator: Generator) -> Tensor:
+        """[1, D]: a deviation in P, of the variance of its population."""
+        if self.pool is not None:
+            one, other = self._random(3).choice(len(self.pool), 2, replace=False)
+            return (self.pool[one] - self.pool[other])[None] / 2**0.5
+        z = torch.from_numpy(self._random(3).standard_normal((1, generator.z_dim))).float()
+        with torch.no_grad():
+            return to_p(generator.mapping(z.to(generator.device)).cpu()) - generator.statistics().p_mean
 
     def _shares(self, stream: int, count: int) -> np.ndarray:
         """[count] in 0..1: 0.5 for each at diversity 0, uniform at 1, mostly 0 or 1 above."""
@@ -86,10 +101,10 @@ class Sibling(Recipe):
         return np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, self.index, stream])))
 
 
-def shares_of(diversity: float) -> tuple[float, float]:
+def shares_of(diversity: float, mutation: float = MUTATION) -> tuple[float, float]:
     """(a child's own part, what of its parents' mean is kept): even means have half the population's variance, and the
     whole is not to exceed it."""
-    own = min(MUTATION * diversity, 1.0)
+    own = min(mutation * diversity, 1.0)
     return own, min(1.0, (2 * (1 - own**2)) ** 0.5)
 
 
@@ -104,10 +119,11 @@ class Inherit:
     """Regions from one parent, whatever the blend: father, mother, a weight of the mother, or None to leave it drawn.
 
     path: the regions of this generator, a catalogue entry or a file; None: a generator without, whose regions follow the
-    blend.
+    blend. mutation, people: how much of a child is new, and the people among whom it is drawn; None: the whole population.
     """
 
     name: ClassVar[str] = "regions"
+    version: ClassVar[int] = 2
 
     eyes: str | float | None = None
     nose: str | float | None = None
@@ -115,8 +131,12 @@ class Inherit:
     face_shape: str | float | None = None
     hair: str | float | None = None
     path: str | None = field(default="regions_mobile_stylegan_ffhq", metadata=NAMES_A_FILE)
+    mutation: float = MUTATION
+    people: str | None = field(default="people_mobile_stylegan_ffhq", metadata=NAMES_A_FILE)
 
     def __post_init__(self) -> None:
+        if not 0 <= self.mutation <= 1:
+            raise UserError(f"inherit.mutation={self.mutation:g}: from 0 to 1.")
         for region in self.chosen:
             weight_of(getattr(self, region), f"inherit.{region}")
         if self.chosen and self.path is None:
@@ -128,9 +148,11 @@ class Inherit:
         said = {region: getattr(self, region) for region in REGIONS if getattr(self, region) is not None}
         return {region: weight_of(value, f"inherit.{region}") for region, value in said.items()}
 
-    def load(self, generator: Generator) -> Regions | None:
-        """Raises UserError if the file is missing or another generator's."""
-        return load_regions(self.path, generator) if self.path else None
+    def load(self, generator: Generator, drawn: bool) -> Inheritance:
+        """drawn: whether anything is left to chance. Raises UserError if a file is missing or another generator's."""
+        regions = load_regions(self.path, generator) if self.path and (drawn or self.chosen) else None
+        people = load_people(self.people, generator) if self.people and self.mutation and drawn else None
+        return Inheritance(regions, self.chosen, self.mutation, people)
 
 
 def style_offset(
@@ -154,6 +176,16 @@ class Inheritance:
 
     regions: Regions | None = None
     chosen: Mapping[str, float] = field(default_factory=dict)
+    mutation: float = MUTATION
+    people: People | None = None
+
+    def like(self, base: Recipe, father: Tensor, mother: Tensor, generator: Generator) -> Tensor | None:
+        """[M, D] in P: people like the mixture of these parents, the same for all their children; None: not asked for."""
+        if self.people is None:
+            return None
+        father, mother = (draw_back(parent, generator.statistics()) for parent in (father, mother))
+        size = min(LOOK, generator.resolution)
+        return self.people.like(render(generator, Latents(base(father, mother, generator)), size), generator)
 
     def weights(self, recipe: Recipe, num_ws: int) -> dict[str, Tensor]:
         """Region -> weight for the styles of each row [L]: what was said, else what is drawn for this child."""
@@ -161,10 +193,13 @@ class Inheritance:
         said = {region: torch.full((num_ws,), weight) for region, weight in self.chosen.items()}
         return {**drawn, **said} if self.regions else {}
 
-    def __call__(self, recipe: Recipe, father: Tensor, mother: Tensor, generator: Generator) -> Latents:
-        """father, mother [L, D] -> the child's latents."""
+    def __call__(
+        self, recipe: Recipe, father: Tensor, mother: Tensor, generator: Generator, like: Tensor | None = None
+    ) -> Latents:
+        """father, mother [L, D] -> the child's latents. like: of `like`."""
         if isinstance(recipe, Sibling) and recipe.diversity:  # what lies outside is no face, and so no feature of one
             father, mother = (draw_back(parent, generator.statistics()) for parent in (father, mother))
+            recipe = replace(recipe, mutation=self.mutation, pool=like)
         ws = recipe(father, mother, generator)
         weights = self.weights(recipe, len(ws))
         if not weights or self.regions is None:

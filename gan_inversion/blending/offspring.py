@@ -69,7 +69,12 @@ class Conception:
     @property
     def files(self) -> dict[str, str]:
         """Hashes of what was read, for a job's identity."""
-        read = {"directions_sha256": self.directions, "regions_sha256": self.inheritance.regions}
+        inherited = self.inheritance
+        read = {
+            "directions_sha256": self.directions,
+            "regions_sha256": inherited.regions,
+            "people_sha256": inherited.people,
+        }
         return {name: file.sha256 for name, file in read.items() if file is not None}
 
     def __call__(
@@ -85,12 +90,15 @@ class Conception:
             for role, parent in (("father", father), ("mother", mother)):
                 _warn_outside(role, parent, generator)
         children = {}
+        base = next(iter(self.recipes.values())).base
+        like = self.inheritance.like(base, father.ws, mother.ws, generator)
+        colours = self.steering.colours_of((father.latents, mother.latents), self.directions, generator)
         for number in progress(list(self.recipes)):
             recipe = self.recipes[number]
-            latents = self.inheritance(recipe, father.ws, mother.ws, generator)
+            latents = self.inheritance(recipe, father.ws, mother.ws, generator, like)
             told = describe_inheritance(recipe, self.inheritance, len(father.ws))
             several = len(self.steering.targets) > 1
-            for steered in self.steering(latents, recipe.gender, self.directions, generator):
+            for steered in self.steering(latents, recipe.gender, self.directions, generator, colours):
                 child = Child(number, told, steered, several)
                 children[child.name] = child
         return children
@@ -111,8 +119,8 @@ def prepare(
     recipes: Mapping[int, Sibling], inherit: Inherit, steering: Steering | FixedSteps, generator: Generator
 ) -> Conception:
     """Raises UserError for what is missing: regions or directions of this generator."""
-    regions = inherit.load(generator) if inherit.chosen or any(r.diversity for r in recipes.values()) else None
-    return Conception(recipes, Inheritance(regions, inherit.chosen), steering, steering.load(generator))
+    inheritance = inherit.load(generator, any(recipe.diversity for recipe in recipes.values()))
+    return Conception(recipes, inheritance, steering, steering.load(generator))
 
 
 def describe_inheritance(recipe: Recipe, inheritance: Inheritance, num_ws: int) -> dict[str, Any]:

@@ -32,6 +32,7 @@ COMMANDS: dict[str, dict[str, str]] = {  # for people: heading -> name -> module
         "demo_photos": "demo_photos.DemoPhotos",
         "find_directions": "find.FindDirections",
         "find_regions": "find.FindRegions",
+        "find_people": "find.FindPeople",
         "train_encoder": "train.TrainEncoder",
         "train_preview_heads": "train.TrainPreviewHeads",
     },

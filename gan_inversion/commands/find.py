@@ -1,4 +1,5 @@
-"""What changes age, gender, pose, smile and eyes in a generator's W, and which styles move which region of a face."""
+"""What changes age, gender, pose, smile and eyes in a generator's W, which styles move which region of a face, and who its
+samples are like."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from ..editing.closed_form import CLOSED_FORM
 from ..editing.files import Directions, Regions, save_directions, save_regions
 from ..editing.fit import fit
 from ..editing.labels import LABELS
+from ..editing.people import SCALES, measure_people, save_people
 from ..editing.reader import fit_reader
 from ..editing.regions import REGIONS, choose, mean_masks, measure
 from ..editing.search import HELD_OUT, draw_w, search
@@ -108,3 +110,21 @@ class FindRegions(Common):
         folder.finish("metrics.json", {**how, "styles": styles, "couples": self.couples, **report})
         print(json.dumps(report, indent=1))
         print(f"regions: {path}; what they do: {shown}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindPeople(Common):
+    samples: int = at_least(2)
+
+    def run(self, call: Invocation) -> None:
+        """Samples, drawn and read."""
+        generator = self.generator.load(self.device)
+        folder, _ = open_job(self, call, ())
+        with Showing("reading", self.samples) as bar:
+            people = measure_people(generator, self.samples, self.seed, bar.update)
+        path = folder.path("people.safetensors")
+        save_people(path, people, generator, {"samples": self.samples})
+        read = people.readings.isfinite().float().mean(0).tolist()
+        numbers = {name: round(share, 3) for name, share in zip(SCALES, read, strict=True)}
+        folder.finish("metrics.json", {"samples": self.samples, "seed": self.seed, "share_read": numbers})
+        print(f"people: {path}; shares of readings: {json.dumps(numbers)}")

@@ -106,6 +106,14 @@ class Loop:
             return steps[goal.name]
         return goal.sign * self.meet(reading, goal.sign * steps[goal.name] + (aim - now) / goal.slope, aim)
 
+    def guess(self, goal: Goal, read: Any) -> float:
+        """The step that one reading of the start asks for."""
+        now = goal.value(read)
+        if goal.enough and now >= goal.target:
+            return 0.0
+        step = goal.sign * (goal.target + goal.surer - now) / goal.slope
+        return min(max(step, -self.bound), self.bound)
+
     def meet(self, reading: Callable[[float], float], guess: float, target: float) -> float:
         """Where the rising curve through readings around `guess`, then around its first answer, meets `target`."""
         read = dict[float, float]()

@@ -18,10 +18,10 @@ from ..errors import UserError
 from ..estimators.age_gender import age_gender
 from ..estimators.identity import dlib_resnet
 from ..interfaces import FaceLabels
-from .labels import log_odds
 
 GAMMA, RIDGE = 0.002, 0.3  # by agreement with the classifiers' labels on samples that were left out
 YEARS = 3.0  # ages are regressed as log(age + 3): a year counts more in a child
+SURE = 6.9  # log-odds, of 0.001: a classifier may say more than it knows
 PARTS = ("mean", "scale", "support", "coefficients", "offset")
 
 
@@ -37,11 +37,16 @@ class Reader:
 
     def __call__(self, image: Tensor) -> FaceLabels:
         """[1, 3, R, R] in [-1, 1], aligned as FFHQ -> age and gender, the mean of both readings (gender: of log-odds)."""
-        first = age_gender().label(image)[0]
         with torch.no_grad():
-            years, male = self.from_identity(dlib_resnet(str(image.device)).embed(image).cpu())[0].tolist()
-        odds = torch.tensor((log_odds(first.male) + male) / 2, dtype=torch.float64)
-        return FaceLabels((first.age + years) / 2, float(odds.sigmoid()))
+            ages, odds = self.both(image)
+        odds = odds.clamp(-SURE, SURE)
+        return FaceLabels(ages.mean().item(), odds.mean().double().sigmoid().item())
+
+    def both(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """[1, 3, R, R] -> ages in years [2], log-odds of male [2]: by the classifiers, by the embedding. Differentiable."""
+        age, odds = age_gender(str(image.device)).read(image)
+        years, male = self.from_identity(dlib_resnet(str(image.device)).embed(image).cpu())[0].to(age)
+        return torch.stack([age[0], years]), torch.stack([odds[0], male])
 
     def smooth(self, labels: Tensor, embeddings: Tensor) -> Tensor:
         """labels [N, K] whose first two are age and log-odds -> the same with those two averaged with this reading."""

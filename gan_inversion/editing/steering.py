@@ -1,13 +1,15 @@
-"""A child's age and gender, by closed loop: move along a direction until an estimator agrees, not by a fixed step.
+"""A child's age and gender, as asked for: a step along directions, then a search that holds the person (`hold`).
 
-The step that a person needs for the same years differs by a factor of three. The estimator that steers is not the one
-that judges (docs/children.md).
+Without the search, by closed loop: along a direction until an estimator agrees, since the step that a person needs for the
+same years differs by a factor of three. The estimator that steers is not the one that judges (docs/children.md).
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -18,6 +20,7 @@ from ..interfaces import GENDERS, FaceLabels, Generator, Latents
 from ..latents import NAMES_A_FILE, render
 from ..spaces.p_space import from_p, to_p
 from .files import Directions, load_directions
+from .hold import Colours, Person, Wanted, colours_of
 from .labels import log_odds
 from .loop import Goal, Loop
 
@@ -25,6 +28,8 @@ log = logging.getLogger(__name__)
 
 PULLS = (0.0, 0.25, 0.45)  # tried in turn, until the goal is reached
 SURER = 1.0  # log-odds beyond the wanted certainty that are aimed at
+SIGNS = {"male": 1.0, "female": -1.0, "": 0.0}
+TRIES = 2  # searches, one after the other, until the goal is reached
 YOUNGEST = 0.5  # years; the youngest class of the classifier is a quarter of one
 
 
@@ -46,10 +51,12 @@ class Steering:
     """age in years, None: as the parents'; gender: female, male, drawn (by the child's seed), None: as the blend.
 
     ages: one child at several ages, instead of `age`. tolerance: years. certainty: probability of the gender. bound:
-    farthest step along a direction, in standard deviations; beyond it faces fall apart.
+    farthest step along a direction, in standard deviations; beyond it faces fall apart. search: gradient steps that hold the
+    person, 0: the directions alone.
     """
 
     name: ClassVar[str] = "steered"
+    version: ClassVar[int] = 2
 
     age: float | None = 8.0
     gender: str | None = "drawn"
@@ -58,6 +65,7 @@ class Steering:
     tolerance: float = 3.0
     certainty: float = 0.9
     bound: float = 4.5
+    search: int = 12
 
     def __post_init__(self) -> None:
         if self.gender not in (None, "drawn", *GENDERS):
@@ -69,6 +77,8 @@ class Steering:
                 raise UserError(f"child.age={age:g}: 0 to 80 years can be asked for.")
         if self.tolerance <= 0 or not 0.5 < self.certainty < 1 or self.bound <= 0:
             raise UserError("child: tolerance and bound must be above 0, certainty between 0.5 and 1.")
+        if self.search < 0:
+            raise UserError(f"child.search={self.search}: must not be negative.")
 
     @property
     def targets(self) -> tuple[float | None, ...]:
@@ -80,33 +90,82 @@ class Steering:
         asked = self.gender is not None or any(age is not None for age in self.targets)
         return load_directions(self.directions, generator) if asked else None
 
+    def colours_of(
+        self, parents: Sequence[Latents], directions: Directions | None, generator: Generator
+    ) -> list[Colours]:
+        """What their children's skin and hair are to lie between; nothing where nothing is searched."""
+        return [colours_of(render(generator, parent)) for parent in parents] if self.search and directions else []
+
     def __call__(
-        self, child: Latents, drawn: str, directions: Directions | None, generator: Generator
+        self,
+        child: Latents,
+        drawn: str,
+        directions: Directions | None,
+        generator: Generator,
+        parents: Sequence[Colours] = (),
     ) -> list[Steered]:
-        """One entry an age. drawn: this child's gender if none was said. A goal that cannot be reached is a warning."""
+        """One entry an age. drawn: this child's gender if none was said. parents: whose skin and hair its own are to lie
+        between. A goal that cannot be reached is a warning."""
         gender = drawn if self.gender == "drawn" else self.gender or ""
         if directions is None:
             return [Steered(child)]
+        person = Person(child, directions.require_reader(), generator, parents) if self.search else None
         found = []
         for age in self.targets:
-            tries = []
-            for pull in PULLS:  # towards the average, where directions lead everyone
-                loop = _loop(self, pulled(child, pull, generator), directions, generator, age, gender)
-                steps, read = loop.run()
-                both = steps.get("age", 0.0), steps.get("gender", 0.0)
-                tries.append((loop.miss(read), read, Steered(loop.moved(steps), age, gender, read, both, pull)))
-                if loop.miss(read) <= 1:
-                    break
-            missed, read, steered = min(tries, key=lambda one: one[0])
-            steered = replace(steered, reached=missed <= 1)
-            if not steered.reached:
+            loop = partial(_loop, self, directions=directions, generator=generator, age=age, gender=gender)
+            steered = (
+                _held(self, person, loop(child), age, gender)
+                if person
+                else _straight(loop, child, generator, age, gender)
+            )
+            if not steered.reached and steered.read:
                 wanted = " ".join(str(goal) for goal in ("" if age is None else f"{age:g} years", gender) if goal)
                 log.warning(
                     "asked for %s: came as near as %.0f years, male %.2f, with steps %.1f and %.1f of at most %g",
-                    wanted, read.age, read.male, *steered.steps, self.bound,
+                    wanted, steered.read.age, steered.read.male, *steered.steps, self.bound,
                 )  # fmt: skip
             found.append(steered)
         return found
+
+
+def _held(goal: Steering, person: Person, loop: Loop, age: float | None, gender: str) -> Steered:
+    """A step along directions by one reading, then the search; once more from there where it missed."""
+    steps = {one.name: loop.guess(one, person.read) for one in loop.goals}
+    both = steps.get("age", 0.0), steps.get("gender", 0.0)
+    found = Steered(person.face, age, gender, person.read, both)
+    wanted = Wanted(None if age is None else max(age, YOUNGEST), SIGNS[gender], log_odds(goal.certainty))
+    latents, least = loop.moved(steps), float("inf")
+    for _ in range(TRIES):
+        latents = person.move(latents, wanted, goal.search)
+        read = loop.read(loop.draw(latents, None))
+        missed = loop.miss(read if wanted.age is None else replace(read, age=nearest(read.age, wanted.age, person)))
+        if missed < least:
+            least, found = missed, replace(found, latents=latents, read=read, reached=missed <= 1)
+        if missed <= 1:
+            break
+    return found
+
+
+def nearest(read: float, age: float, person: Person) -> float:
+    """`age` where a reading lies between it and what is aimed at beyond it; else the reading, from the nearer of the two."""
+    low, high = sorted((age, person.aim(age)))
+    return age + min(read - low, 0.0) + max(read - high, 0.0)
+
+
+def _straight(
+    loop_of: Callable[[Latents], Loop], child: Latents, generator: Generator, age: float | None, gender: str
+) -> Steered:
+    """By the closed loop; from nearer to the average, where directions lead everyone, if not from the child as it is."""
+    tries = []
+    for pull in PULLS:
+        one = loop_of(pulled(child, pull, generator))
+        steps, read = one.run()
+        both = steps.get("age", 0.0), steps.get("gender", 0.0)
+        missed = one.miss(read)
+        tries.append((missed, Steered(one.moved(steps), age, gender, read, both, pull, missed <= 1)))
+        if missed <= 1:
+            break
+    return min(tries, key=lambda pair: pair[0])[1]
 
 
 @dataclass(frozen=True)
@@ -134,10 +193,21 @@ class FixedSteps:
             directions[name]
         return directions
 
+    def colours_of(
+        self, parents: Sequence[Latents], directions: Directions | None, generator: Generator
+    ) -> list[Colours]:
+        """None: nothing is held."""
+        return []
+
     def __call__(
-        self, child: Latents, drawn: str, directions: Directions | None, generator: Generator
+        self,
+        child: Latents,
+        drawn: str,
+        directions: Directions | None,
+        generator: Generator,
+        parents: Sequence[Colours] = (),
     ) -> list[Steered]:
-        """One entry. drawn: not used."""
+        """One entry. drawn, parents: not used."""
         if not self.steps or directions is None:
             return [Steered(child)]
         return [Steered(replace(child, ws=directions.move(child.ws, self.steps)))]
@@ -150,7 +220,7 @@ def pulled(child: Latents, share: float, generator: Generator) -> Latents:
 
 
 def _loop(
-    goal: Steering, child: Latents, directions: Directions, generator: Generator, age: float | None, gender: str
+    goal: Steering, child: Latents, *, directions: Directions, generator: Generator, age: float | None, gender: str
 ) -> Loop:
     """Gender first, then age: each direction leaves the other label alone only on the average."""
     goals, sure = [], log_odds(goal.certainty)
@@ -172,12 +242,12 @@ def age_goal(age: float, tolerance: float, slope: float) -> Goal:
 
 def gender_goal(gender: str, sure: float, slope: float) -> Goal:
     """`sure`: log-odds that are enough."""
-    sign = {"male": 1.0, "female": -1.0}[gender]
+    sign = SIGNS[gender]
     return Goal("gender", lambda read: sign * log_odds(read.male), sure, sure, slope, sign, True, SURER)
 
 
 def age_step(face: Latents, age: float, directions: Directions, generator: Generator, bound: float) -> float:
     """How far along age a face is to be moved, at most `bound`, to be read as `age` years old."""
     goal = Steering(age=age, gender=None, bound=bound)
-    loop = _loop(goal, face, directions, generator, age, "")
+    loop = _loop(goal, face, directions=directions, generator=generator, age=age, gender="")
     return loop.find(loop.goals[0], {"age": 0.0})

@@ -1,7 +1,7 @@
 """Cydral's age and gender classifiers for dlib (CC0) in torch: what steers a child's age and gender. Differentiable.
 
-Both were trained on dlib's chips. Each face is read in six views (three sizes, each also mirrored), because what steers by one
-view finds faces that deceive that view.
+Both were trained on dlib's chips. Each face is read in six views (three sizes, each also mirrored), because what
+steers by one view finds faces that deceive that view.
 """
 
 from __future__ import annotations

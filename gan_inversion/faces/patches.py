@@ -36,6 +36,12 @@ def skin_pixels(mesh: Mesh, lab: np.ndarray) -> np.ndarray:
     return every[np.linalg.norm(every - np.median(cheeks, 0), axis=1) < FOREIGN]
 
 
+def skin_mask(mesh: Mesh) -> np.ndarray:
+    """bool [256, 256]: both cheeks and the forehead, whatever lies over them."""
+    mask: np.ndarray = np.logical_or.reduce([_hull(mesh.points[list(p)]) for p in (*CHEEK_PATCHES, FOREHEAD_PATCH)])
+    return mask
+
+
 def hair_mask(mesh: Mesh, person: np.ndarray) -> np.ndarray:
     """person [256, 256], 0..1 -> bool: where this person is beyond the face and above the eyes. Hats and scalps too."""
     face = _hull(mesh.points).astype(np.uint8)

@@ -13,7 +13,6 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..assets.trained import read_safetensors
-from ..blending.inheritance import MUTATION
 from ..blending.offspring import Conception
 from ..editing.loop import LOOK, NUDGES, WIDTHS
 from ..editing.search import draw_w
@@ -21,7 +20,7 @@ from ..editing.steering import PULLS, Steering
 from ..errors import UserError
 from ..image import area_resize, to_tensor
 from ..interfaces import AlignedFace, Generator, Inversion, Latents
-from ..latents import hash_of_latents, hash_of_ws, render
+from ..latents import describe, hash_of_latents, hash_of_ws, render
 from ..losses.prior import p_norm
 from ..runtime import versions
 from ..spaces.p_space import REACH
@@ -89,11 +88,14 @@ def see_couple(
     children: dict[str, list[Made]] = {"ours": [], "random_same_age": []}
     base = next(iter(conception.recipes.values()))
     random = sample_w(generator, 1, seed + RANDOM_SEED + number)[1][0]
+    like = conception.inheritance.like(base.base, couple.father.ws, couple.mother.ws, generator)
+    latents_of = couple.father.latents, couple.mother.latents
+    colours = conception.steering.colours_of(latents_of, directions, generator)
     for index, (age, gender) in enumerate(GOALS):
         recipe = replace(base, seed=seed + number, index=index)
-        latents = conception.inheritance(recipe, couple.father.ws, couple.mother.ws, generator)
+        latents = conception.inheritance(recipe, couple.father.ws, couple.mother.ws, generator, like)
         steering = _asked(conception.steering, age, gender)
-        (ours,) = steering(latents, gender, directions, generator)
+        (ours,) = steering(latents, gender, directions, generator, colours)
         children["ours"].append(Made(seen(ours.latents), age, gender))
     stranger = Latents(truncated(random, 0.8, generator.statistics()).repeat(generator.num_ws, 1))
     age, gender = GOALS[number % len(GOALS)]  # one a couple, each goal in turn
@@ -123,14 +125,13 @@ def _identity(couple: Couple, number: int, conception: Conception, generator: Ge
         "pictures": [hash_of_ws(p) for p in (couple.father_picture, couple.mother_picture, *couple.children)],
         "generator": [generator.sha256, generator.previews_sha256, generator.statistics().sha256],
         "recipe": repr(recipe),
-        "steering": repr(conception.steering),
+        "steering": describe(conception.steering),
         "files": [
-            conception.directions and conception.directions.sha256,
-            conception.inheritance.regions and conception.inheritance.regions.sha256,
+            conception.files,
         ],
-        "chosen": dict(conception.inheritance.chosen),
+        "chosen": [dict(conception.inheritance.chosen), conception.inheritance.mutation],
         "number": [number, seed],
-        "constants": [MUTATION, REACH, PULLS, WIDTHS, NUDGES, LOOK, versions()],
+        "constants": [REACH, PULLS, WIDTHS, NUDGES, LOOK, versions()],
     }
     return json.dumps(parts, sort_keys=True)
 
