@@ -10,15 +10,18 @@ from typing import Any
 import pytest
 import torch
 
+import gan_inversion
+from gan_inversion.blending.recipes import Blend
 from gan_inversion.errors import UserError
 from gan_inversion.generators.tiny import Tiny
 from gan_inversion.image import load_photo, to_uint8
+from gan_inversion.interfaces import Inversion, Latents
 from gan_inversion.latents import load_all_latents, render
 from gan_inversion.store.maintenance import contents, forget
 from gan_inversion.store.store import Store
 from tests.batches import make_manifest, make_photos
 from tests.composed import command_of, compose, execute
-from tests.conftest import CHILD, TINY, Ran
+from tests.conftest import CHILD, TINY, Ran, latents
 
 Run = Callable[..., Ran]
 FEW = [f"refine.{name}=0" for name in ("lpips", "identity", "sharp", "locality")]
@@ -78,6 +81,18 @@ def test_children_of_stored_parents(run: Run, couple: tuple[Path, Path], tmp_pat
     run("blend", *keys, "output_dir=blended")
     (child, *_) = load_all_latents(tmp_path / "blended/latents.safetensors").values()
     assert child.tuning is not None and torch.equal(child.tuning, load_all_latents(file)["father"].tuning)  # type: ignore[arg-type]
+
+
+def test_in_notebooks_too(generator: Tiny) -> None:
+    """`blend` draws a child by the copy that its parents share, and by the generator where they share none."""
+    copies = [torch.full((2, len(generator.channel_sides)), value) for value in (0.1, 0.2)]
+    a, b, c = (
+        Inversion(latents(generator, seed), generator.sha256, tuning=copy)
+        for seed, copy in ((1, copies[0]), (2, copies[0]), (2, copies[1]))
+    )
+    ws = Blend(0.5)(a.ws, b.ws, generator)
+    assert torch.equal(gan_inversion.blend(generator, a, b), render(generator, Latents(ws, tuning=copies[0])))
+    assert torch.equal(gan_inversion.blend(generator, a, c), render(generator, Latents(ws)))
 
 
 def test_a_batch_is_its_families(run: Run, tmp_path: Path) -> None:
