@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from .blending.offspring import shared_copy
 from .blending.recipes import Blend, Recipe, check_parents
 from .errors import UserError
 from .faces.aligner import FFHQ
@@ -87,7 +88,7 @@ def blend(
         raise UserError(f"weight={weight} beside a recipe, which has weights of its own: give one of them.")
     check_parents(father, mother, generator)
     recipe = recipe or Blend(0.5 if weight is None else weight)
-    return render(generator, Latents(recipe(father.ws, mother.ws, generator)))
+    return render(generator, Latents(recipe(father.ws, mother.ws, generator), tuning=shared_copy(father, mother)))
 
 
 def save(image: Tensor, path: str | Path, generator: Generator | None = None) -> None:

@@ -101,7 +101,40 @@ def own_keys(name: str, config: DictConfig, typed: Sequence[str]) -> DictConfig:
         key = pair.lstrip("+~").partition("=")[0].partition(".")[0].partition("@")[0]
         if key not in known:
             raise UserError(f"unknown key {key}.{suggestion(key, known)}")
+    config = other_choices(name, config, typed)
     return OmegaConf.masked_copy(config, [key for key in config if key in known])
+
+
+def other_choices(name: str, config: DictConfig, typed: Sequence[str]) -> DictConfig:
+    """The config without an experiment's settings for options that somebody typed others of: start.reach is the encoder's.
+
+    Such a group is as if the experiment had not spoken of it; what was typed of it stays.
+    """
+    said = {key.lstrip("+~"): value for key, _, value in (pair.partition("=") for pair in typed)}
+    file = CONFIGS / "experiment" / f"{said.get('experiment')}.yaml"
+    if not file.is_file():
+        return config
+    values, meant = plain(config, resolve=False), {**_choices(CONFIGS / f"{name}.yaml"), **_choices(file)}
+    for group, settings in yaml.safe_load(file.read_text()).items():
+        if group == "defaults" or said.get(group, meant.get(group)) == meant.get(group):
+            continue
+        option = CONFIGS / group / f"{said[group]}.yaml"
+        own = yaml.safe_load(option.read_text()) if option.is_file() else {}
+        node = values.get(group, {})
+        for key in settings:
+            typed_here = [one for one in said if f"{one}.".startswith(f"{group}.{key}.")]
+            if group == "losses":  # those that are chosen keep what is said of them
+                if "_target_" not in node[key]:
+                    del node[key]
+                    if typed_here:
+                        raise UserError(f"unknown key {typed_here[0]}: losses={said[group]} leaves it out.")
+            elif not typed_here:
+                node[key] = own.get(key)
+                if key not in own:
+                    del node[key]
+        if not node:
+            values.pop(group, None)
+    return OmegaConf.create(values)
 
 
 def build_command(name: str, config: DictConfig, typed: Sequence[str]) -> Any:
@@ -132,9 +165,9 @@ def class_of(name: str) -> Any:
     return getattr(import_module(f".commands.{module}", __package__), kind)
 
 
-def plain(config: DictConfig) -> dict[str, Any]:
+def plain(config: DictConfig, resolve: bool = True) -> dict[str, Any]:
     """The composed config as plain dicts and lists."""
-    values = OmegaConf.to_container(config, resolve=True)
+    values = OmegaConf.to_container(config, resolve=resolve)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
 
@@ -269,8 +302,14 @@ def _options(name: str, group: str) -> list[Path]:
 
 def _chosen_by(experiment: str) -> list[str]:
     """Groups of which an experiment chooses an option."""
-    defaults = yaml.safe_load((CONFIGS / "experiment" / f"{experiment}.yaml").read_text())["defaults"]
-    return [next(iter(entry)).removeprefix("override /") for entry in defaults]
+    return [*_choices(CONFIGS / "experiment" / f"{experiment}.yaml")]
+
+
+def _choices(file: Path) -> dict[str, Any]:
+    """Group -> option, as a config's defaults choose them."""
+    entries = yaml.safe_load(file.read_text())["defaults"]
+    pairs = [pair for entry in entries if isinstance(entry, dict) for pair in entry.items()]
+    return {group.removeprefix("override /"): option for group, option in pairs}
 
 
 def _list_of_users(experiment: str) -> str:

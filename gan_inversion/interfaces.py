@@ -101,6 +101,7 @@ class Latents:
     style_offset: Tensor | None = None  # [S], added to the styles of ws: what was inherited by region, or refined
     noise: tuple[Tensor, ...] = ()  # [H, W] each, in place of the generator's own; empty: its own
     features: Tensor | None = None  # [S, S, C], added to the features of S pixels: what a photograph has beyond ws
+    tuning: Tensor | None = None  # [2, K], gain and shift of the generator's channels: the tuned copy that draws it
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,7 @@ class Inversion:
     )
     noise: tuple[Tensor, ...] = ()  # [H, W] each; only where noise maps were optimised too, or refined
     features: Tensor | None = None  # [S, S, C]; only where it was refined
+    tuning: Tensor | None = None  # [2, K]; only where a copy was tuned, and of stored children that it draws
 
     @property
     def finished(self) -> bool:
@@ -127,7 +129,7 @@ class Inversion:
 
     @property
     def latents(self) -> Latents:
-        return Latents(self.ws, self.style_offset, self.noise, self.features)
+        return Latents(self.ws, self.style_offset, self.noise, self.features, self.tuning)
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,10 @@ class Generator(Protocol):
         """Its own noise, [1, 1, H, W] a layer, in the order of `synthesis`; empty where the family has none."""
 
     @property
+    def channel_sides(self) -> Tensor:
+        """[K]: the pixels of the layer of each channel that can be tuned; empty where none can."""
+
+    @property
     def style_rows(self) -> Tensor:
         """[S]: the row of ws behind each number of `styles`."""
 
@@ -191,12 +197,14 @@ class Generator(Protocol):
         resolution: int | None = None,
         styles: Tensor | None = None,
         features: Tensor | None = None,
+        tuning: Tensor | None = None,
     ) -> Tensor:
         """ws [N, L, D] -> image [N, 3, R, R], about -1..1. `noise`: one map a layer, default: the generator's own.
 
         `resolution`: a smaller picture of the same face, as cheaply as this family can draw it, maybe by approximation;
         None draws the true one. `styles` [N, S]: used instead of those of ws. `features` [N, S, S, C], S one of
-        `feature_sides`: added to its own of that size.
+        `feature_sides`: added to its own of that size. `tuning` [2, K]: drawn by a copy whose channels are multiplied by 1 +
+        the first row and shifted by the second, in a unit of each layer's; its own tensors stay.
         """
 
     def statistics(self) -> WStatistics:
@@ -233,6 +241,10 @@ class Refinement(Protocol):
     name: ClassVar[str]
 
     @property
+    def together(self) -> bool:
+        """Whether it is found on both parents of a couple at once (`tune`), not on each face by itself."""
+
+    @property
     def steps(self) -> int:
         """Updates it makes for each face."""
 
@@ -242,6 +254,11 @@ class Refinement(Protocol):
 
     def __call__(self, generator: Generator, target: Tensor, found: Inversion, on_step: OnStep) -> Inversion:
         """target [1, 3, R, R] -> the inversion, refined; each step is told as one of face 0."""
+
+    def tune(
+        self, generator: Generator, targets: Sequence[Tensor], found: Sequence[Inversion], on_step: OnStep
+    ) -> list[Inversion]:
+        """Where it is `together`: faces [1, 3, R, R] and their inversions -> the same, with one refinement for all."""
 
 
 class Start(Protocol):

@@ -56,7 +56,8 @@ def hash_of_latents(latents: Latents) -> str:
     """Of all the numbers."""
     offset = "" if latents.style_offset is None else hash_of_ws(latents.style_offset)
     features = "" if latents.features is None else hash_of_ws(latents.features)
-    return hash_of_ws(latents.ws) + offset + "".join(map(hash_of_ws, latents.noise)) + features
+    tuning = "" if latents.tuning is None else "tuning " + hash_of_ws(latents.tuning)
+    return hash_of_ws(latents.ws) + offset + "".join(map(hash_of_ws, latents.noise)) + features + tuning
 
 
 def face_bytes(pixels: np.ndarray) -> bytes:
@@ -69,7 +70,12 @@ def to_json(value: Any) -> bytes:
     return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
 
 
-STYLES, NOISE, FEATURES = ".style_offset", ".noise.", ".features"  # after a name: its other tensors, where it has them
+STYLES, NOISE, FEATURES, TUNING = (
+    ".style_offset",
+    ".noise.",
+    ".features",
+    ".tuning",
+)  # after a name: its other tensors
 
 
 def save_latents(path: Path, latents: Mapping[str, Latents], generator_sha256: str, interrupted: bool = False) -> None:
@@ -85,6 +91,8 @@ def save_latents(path: Path, latents: Mapping[str, Latents], generator_sha256: s
             tensors[name + STYLES] = one.style_offset.detach().cpu().clone()
         if one.features is not None:
             tensors[name + FEATURES] = one.features.detach().cpu().clone()
+        if one.tuning is not None:
+            tensors[name + TUNING] = one.tuning.detach().cpu().clone()
         tensors |= noise_tensors(one.noise, name + NOISE)
     facts = json.dumps({"generator_sha256": generator_sha256, "interrupted": interrupted}, sort_keys=True)
     write_atomically(path, save(tensors, {"gan_inversion": facts}))
@@ -135,7 +143,7 @@ def load_all_latents(path: str | Path) -> dict[str, Inversion]:
     generator = facts.get("generator_sha256") if isinstance(facts, dict) and "kind" not in facts else None
     if not generator or not isinstance(generator, str):  # "kind": trained parts have it
         raise OtherContentError(f"{path}: not a file of stored latents, which invert and family write.")
-    names = [name for name in tensors if not name.endswith((STYLES, FEATURES)) and not _is_noise(name, tensors)]
+    names = [name for name in tensors if not name.endswith((STYLES, FEATURES, TUNING)) and not _is_noise(name, tensors)]
     for name, tensor in tensors.items():
         problem = problem_with(tensor, 1 if name.endswith(STYLES) else 3 if name.endswith(FEATURES) else 2)
         if problem:
@@ -149,13 +157,14 @@ def load_all_latents(path: str | Path) -> dict[str, Inversion]:
             style_offset=tensors.get(name + STYLES),
             noise=noise_from(tensors, name + NOISE),
             features=tensors.get(name + FEATURES),
+            tuning=tensors.get(name + TUNING),
         )
         for name in names
     }
 
 
 def problem_with(tensor: Tensor, dimensions: int) -> str:
-    """What keeps a stored tensor from being latents, styles, noise (or features, of 3 dimensions); empty if nothing does."""
+    """What keeps a stored tensor from being latents or another part of them (features have 3 dimensions); empty: nothing."""
     wanted = torch.float16 if dimensions == 3 else torch.float32
     if tensor.dtype != wanted or tensor.ndim != dimensions or not tensor.numel():
         return f"is {str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
@@ -174,6 +183,8 @@ def check_shape(latents: Latents, generator: Generator, what: str) -> None:
         raise UserError(
             f"{what}: {len(offset)} styles do not fit {generator.name}, which has {len(generator.style_rows)}."
         )
+    if latents.tuning is not None and latents.tuning.shape != (2, len(generator.channel_sides)):
+        raise UserError(f"{what}: their tuned copy is not one of {generator.name}.")
     if noise and noise != [tuple(one.shape[-2:]) for one in generator.noise_maps()]:
         raise UserError(f"{what}: their noise maps do not fit those of {generator.name}.")
 
@@ -200,9 +211,11 @@ def render(generator: Generator, latents: Latents, resolution: int | None = None
     """One face's picture, [1, 3, R, R], on the generator's device."""
     ws = latents.ws[None].to(generator.device)
     noise = [one[None, None].to(generator.device) for one in latents.noise] or None
-    styles = features = None
+    styles = features = tuning = None
     if latents.style_offset is not None:
         styles = generator.styles(ws) + latents.style_offset[None].to(generator.device)
     if latents.features is not None:
         features = latents.features[None].to(generator.device, torch.float32)
-    return generator.synthesis(ws, noise, resolution, styles, features)
+    if latents.tuning is not None:
+        tuning = latents.tuning.to(generator.device)
+    return generator.synthesis(ws, noise, resolution, styles, features, tuning)

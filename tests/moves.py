@@ -16,7 +16,7 @@ STEERING, BLENDS, STORE = (
     "tests/store/test_maintenance.py",
 )
 KEYS, TRAINING, REGIONS = "tests/test_keys.py", "tests/training/test_training.py", "tests/blending/test_inheritance.py"
-REFINEMENTS = "tests/inversion/test_refinements.py"
+REFINEMENTS, WEIGHTS = "tests/inversion/test_refinements.py", "tests/inversion/test_refine_weights.py"
 
 MOVES = {
     # of all commands
@@ -117,8 +117,13 @@ MOVES = {
     f"{REFINEMENTS}::TestEach": """refine.styles.previews refine.styles.whole refine.styles.learning_rate refine.styles.betas
         refine.styles.correct_every refine.styles.sharp refine.styles.lpips refine.styles.identity
         refine.noise.previews refine.noise.whole refine.noise.learning_rate refine.noise.betas
-        refine.noise.correct_every refine.noise.sharp refine.noise.lpips refine.noise.identity""",
-    f"{REFINEMENTS}::test_the_weight_of_pixels_counts": "refine.styles.pixel refine.noise.pixel",
+        refine.noise.correct_every refine.noise.sharp refine.noise.lpips refine.noise.identity
+        refine.weights.previews refine.weights.whole refine.weights.learning_rate refine.weights.betas
+        refine.weights.correct_every refine.weights.sharp refine.weights.lpips refine.weights.identity""",
+    f"{REFINEMENTS}::test_the_weight_of_pixels_counts": "refine.styles.pixel refine.noise.pixel refine.weights.pixel",
+    f"{WEIGHTS}::test_only_the_chosen_layers_move": "refine.weights.sides",
+    f"{WEIGHTS}::test_locality_keeps_others_as_they_were": "refine.weights.locality refine.weights.alpha",
+    "tests/commands/test_together.py::test_a_family_in_one_copy": "refine.weights.together",
     f"{REFINEMENTS}::test_styles_stay_within_reach": "refine.styles.reach",
     f"{REFINEMENTS}::test_maps_keep_their_spread_and_the_weight_counts": "refine.noise.noise",
     "tests/losses/test_masks.py::test_the_key_moves_the_result": """losses.lpips.mask losses.pixel.mask

@@ -37,6 +37,8 @@ NEEDED = {
     ("refine", "features"): ["refine.side=16", "refine.previews=1", "refine.whole=1"],
     ("refine", "styles"): ["refine.previews=1", "refine.whole=1"],
     ("refine", "noise"): ["refine.previews=1", "refine.whole=1"],
+    ("refine", "weights"): ["refine.previews=1", "refine.whole=1", "refine.locality=0"],
+    ("experiment", "pti"): ["refine.whole=2"],
     ("experiment", "sfe"): ["refine.side=16", "refine.previews=1", "refine.whole=1"],
 }
 

@@ -26,7 +26,7 @@ from ..metrics.reconstruction import evaluate
 from ..metrics.verdict import Verdict, refused, verdict_of
 from ..report.family import decode
 from ..storage import Folder
-from ..store.inversions import Inverted, Task
+from ..store.inversions import Inverted, Task, tuned_couple
 from ..store.store import FACES, INVERSIONS, Record, Store, face_key
 from .couples import Couple
 from .folder import Family, save_couple
@@ -97,6 +97,7 @@ class _Couple:
     faces: list[AlignedFace]
     records: list[Record]
     seconds: dict[str, float]
+    inverted: list[Inverted] = dataclasses.field(default_factory=list)
     children: dict[str, Child] = dataclasses.field(default_factory=dict)
     pictures: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -126,7 +127,7 @@ class Batch(Job):
         first = items[0]
         if isinstance(first, _Face):
             return _guarded(first.item.name, lambda: self._invert(items, on_step))
-        return [self._drawn(one) for one in items]
+        return [self._drawn(one, _as_one(i, on_step)) for i, one in enumerate(items)]
 
     def finish(self, result: Any) -> Any:
         """Put an inversion into the store, a couple into its folder."""
@@ -172,7 +173,7 @@ class Batch(Job):
             self.store.put(one.inversion_key, one.record, one.face.photo_sha256)
         if one.record.inversion.finished:
             self.store.link(one.face.photo_sha256, INVERSIONS, one.inversion_key)
-        if reason := refused(self._verdict(one.record), self.task.require):
+        if not self._tunes and (reason := refused(self._verdict(one.record), self.task.require)):
             raise UserError(f"{one.item.name}: {reason}")
         return FaceDone(one.item, one.key, one.inversion_key, one.inverted, one.record.inversion.finished)
 
@@ -193,14 +194,38 @@ class Batch(Job):
             return CoupleDone(item.couple, tuple(lost))
         return _Couple(item, photos, faces, records, {"read": time.perf_counter() - begin})
 
-    def _drawn(self, one: _Couple | CoupleDone) -> _Couple | CoupleDone:
-        return _guarded(one.item.name, lambda: self._draw(one)) if isinstance(one, _Couple) else one
+    @property
+    def _tunes(self) -> bool:
+        """Whether a couple's parents are refined together, after each was inverted by itself."""
+        refine = self.task.make_inverter().refine
+        return refine is not None and refine.together
 
-    def _draw(self, one: _Couple) -> _Couple:
+    def _drawn(self, one: _Couple | CoupleDone, on_step: OnStep) -> _Couple | CoupleDone:
+        return _guarded(one.item.name, lambda: self._draw(one, on_step)) if isinstance(one, _Couple) else one
+
+    def _inverted(self, one: _Couple, on_step: OnStep) -> list[Inverted]:
+        """The parents, measured and judged; refined together where that is asked for."""
+        keys = [done.inversion_key for done in one.item.faces]
+        before = [not done.inverted for done in one.item.faces]
+        if self._tunes:
+            couple = [Inverted(*parts) for parts in zip(one.faces, one.records, keys, before, strict=True)]
+            found, failed = tuned_couple(couple, self.task, self.store, on_step)
+            if failed:
+                raise UserError("; ".join(item.reason for item in failed))
+            if not all(item.inversion.finished for item in found):
+                raise KeyboardInterrupt
+            return found
+        records = [self._measured(face, record) for face, record in zip(one.faces, one.records, strict=True)]
+        return [
+            Inverted(face, record, key, known, verdict=self._verdict(record))
+            for face, record, key, known in zip(one.faces, records, keys, before, strict=True)
+        ]
+
+    def _draw(self, one: _Couple, on_step: OnStep) -> _Couple:
         generator, begin = self.task.make_inverter().generator, time.perf_counter()
         conception, job = self.conceive(one.item.couple)
-        records = [self._measured(face, record) for face, record in zip(one.faces, one.records, strict=True)]
-        father, mother = (record.inversion for record in records)
+        inverted = self._inverted(one, on_step)
+        father, mother = (item.inversion for item in inverted)
         children = conception(father, mother, generator, lambda numbers: numbers)
         for name, child in children.items():
             if not bool(child.latents.ws.isfinite().all()):
@@ -212,7 +237,7 @@ class Batch(Job):
         pictures = decode({**parents, **{name: child.latents for name, child in children.items()}}, generator)
         job |= {f"{role}_sha256": photo.sha256 for role, photo in one.photos.items()} | conception.files
         seconds = {**one.seconds, "blend": blended - begin, "decode": time.perf_counter() - blended}
-        return replace(one, records=records, children=children, pictures=pictures, settings=job, seconds=seconds)
+        return replace(one, inverted=inverted, children=children, pictures=pictures, settings=job, seconds=seconds)
 
     def _measured(self, face: AlignedFace, record: Record) -> Record:
         """With the metrics that were asked for, and no others: another run may have kept others in the store."""
@@ -224,14 +249,15 @@ class Batch(Job):
         return verdict_of(record.metrics, self.task.make_inverter().pursued) if self.task.require else None
 
     def _save(self, one: _Couple) -> CoupleDone:
-        couple, done = one.item.couple, one.item.faces
-        inverted = [
-            Inverted(face, record, item.inversion_key, not item.inverted, verdict=self._verdict(record))
-            for face, record, item in zip(one.faces, one.records, done, strict=True)
-        ]
-        family = Family(one.photos, inverted, one.children, one.pictures, one.settings)
+        couple = one.item.couple
+        family = Family(one.photos, one.inverted, one.children, one.pictures, one.settings)
         save_couple(self.output, couple, one.item.identity, family, self.task.make_inverter(), one.seconds)
         return CoupleDone(couple)
+
+
+def _as_one(number: int, on_step: OnStep) -> OnStep:
+    """Steps of a couple's two faces, told as those of one item."""
+    return lambda step: on_step(replace(step, face=number))
 
 
 def read_photo(item: FaceItem) -> Photo:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from ..editing.files import Directions
 from ..editing.steering import FixedSteps, Steered, Steering
@@ -89,19 +92,27 @@ class Conception:
         if any(recipe.diversity for recipe in self.recipes.values()):
             for role, parent in (("father", father), ("mother", mother)):
                 _warn_outside(role, parent, generator)
-        children = {}
+        children, shared = {}, shared_copy(father, mother)
         base = next(iter(self.recipes.values())).base
         like = self.inheritance.like(base, father.ws, mother.ws, generator)
         colours = self.steering.colours_of((father.latents, mother.latents), self.directions, generator)
         for number in progress(list(self.recipes)):
             recipe = self.recipes[number]
-            latents = self.inheritance(recipe, father.ws, mother.ws, generator, like)
+            drawn = self.inheritance(recipe, father.ws, mother.ws, generator, like)
+            latents = replace(drawn, tuning=shared)
             told = describe_inheritance(recipe, self.inheritance, len(father.ws))
             several = len(self.steering.targets) > 1
             for steered in self.steering(latents, recipe.gender, self.directions, generator, colours):
                 child = Child(number, told, steered, several)
                 children[child.name] = child
         return children
+
+
+def shared_copy(father: Inversion, mother: Inversion) -> Tensor | None:
+    """[2, K]: the tuned copy that draws both parents, if there is one: it draws their children too."""
+    if father.tuning is None or mother.tuning is None or not torch.equal(father.tuning, mother.tuning):
+        return None
+    return father.tuning
 
 
 def _warn_outside(role: str, parent: Inversion, generator: Generator) -> None:

@@ -97,7 +97,8 @@ class Walk:
         a, b, t = self.stops[leg], self.stops[leg + 1], position - leg
         ws = MIXES[self.path](a.ws, b.ws, torch.full((len(a.ws),), t), self.centre)
         offset = _between(a.style_offset, b.style_offset, t)
-        return Latents(ws, offset, features=_between(a.features, b.features, t))
+        features, tuning = _between(a.features, b.features, t), _between(a.tuning, b.tuning, t)
+        return Latents(ws, offset, features=features, tuning=tuning)
 
 
 def _between(a: Tensor | None, b: Tensor | None, share: float) -> Tensor | None:

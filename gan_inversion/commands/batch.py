@@ -31,6 +31,8 @@ from .family import Family
 
 @dataclass(frozen=True, kw_only=True)
 class Batch(Inverting, Conceiving):
+    of_couples = True
+
     manifest: str
     retry_failed: bool
     verify: bool

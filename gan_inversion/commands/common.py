@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ..blending.inheritance import Inherit, children
 from ..blending.offspring import Conception, prepare
 from ..blending.recipes import Recipe
 from ..editing.steering import FixedSteps, Steering
+from ..errors import UserError
 from ..execution.work import Runner
 from ..faces.centre import CentreCrop
 from ..interfaces import Aligner, Generator, GeneratorSource, LatentSpace, Loss, Refinement, Start
@@ -63,6 +64,8 @@ class Common(Generating):
 class Inverting(Common):
     """Keys of commands that invert photographs."""
 
+    of_couples: ClassVar[bool] = False  # whether the photographs are parents, two and two
+
     aligner: Aligner
     space: LatentSpace
     start: Start
@@ -75,6 +78,11 @@ class Inverting(Common):
     trace: int = at_least(0, 0)
 
     def inverter(self) -> InverterSource:
+        """Raises UserError for single faces that are to be tuned together."""
+        if self.refine is not None and self.refine.together and not self.of_couples:
+            raise UserError(
+                "refine.together=true: one copy for both parents is for family and batch, not for single faces."
+            )
         return InverterSource(
             self.generator, self.device, self.space, self.start, self.losses, self.inversion, self.refine
         )

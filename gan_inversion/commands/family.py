@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from ..report import family
 from ..report.progress import InversionBar, bar_of
 from ..report.run_folder import Clock
-from ..store.inversions import invert_faces
+from ..store.inversions import invert_couple
 from .common import Conceiving, Inverting, Invocation, fitting, open_job
 
 
 @dataclass(frozen=True, kw_only=True)
 class Family(Inverting, Conceiving):
+    of_couples = True
+
     father: str
     mother: str
     father_face: int | None
@@ -32,7 +34,7 @@ class Family(Inverting, Conceiving):
             numbers = {"father": self.father_face, "mother": self.mother_face}
             faces = family.align(photos, fitting(self.aligner, generator), numbers, folder)
         with clock("invert"), InversionBar(len(faces), inverter.steps) as bar:
-            inverted, failed = invert_faces(faces, [self.seed] * 2, task, self.runner, self.store, bar)
+            inverted, failed = invert_couple(faces, [self.seed] * 2, task, self.runner, self.store, bar)
         father, mother = family.both(inverted, failed)
         with clock("blend"):
             children = conceive(father, mother, generator, bar_of("children", "child"))

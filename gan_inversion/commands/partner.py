@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from ..blending.offspring import Child
+from ..blending.offspring import Child, shared_copy
 from ..blending.partner import partner
 from ..blending.recipes import check_parents
 from ..editing.steering import FixedSteps, Steering
@@ -43,10 +43,10 @@ class Partner(Common):
         folder, job = open_job(self, call, inputs, **hashes)
         male = directions is not None and directions.require_reader()(render(generator, parent.latents)).male > 0.5
         other = "female" if male else "male"
-        found = {}
+        found, shared = {}, shared_copy(child, parent)
         for index in bar_of("partners", "face")(range(self.samples)):
             ws = partner(child.ws, parent.ws, generator, self.seed, index, self.diversity)
-            for steered in self.child(Latents(ws), other, directions, generator):
+            for steered in self.child(Latents(ws, tuning=shared), other, directions, generator):
                 one = Child(index, {"sample": index}, steered, len(self.child.targets) > 1)
                 found[one.name.replace("child", "partner")] = Child(index, {"sample": index}, steered)
         pictures = family.decode({name: one.latents for name, one in found.items()}, generator)

@@ -118,6 +118,11 @@ class StyleGAN(nn.Module):
         return []
 
     @property
+    def channel_sides(self) -> Tensor:
+        """[0]: its networks cannot be tuned."""
+        return torch.empty(0, dtype=torch.long)
+
+    @property
     def style_rows(self) -> Tensor:
         """[S]: the row of ws that each number of `styles` comes from."""
         return torch.cat([torch.full((len(layer.bias),), row) for row, layer in self.network.affines()])
@@ -133,6 +138,7 @@ class StyleGAN(nn.Module):
         resolution: int | None = None,
         styles: Tensor | None = None,
         features: Tensor | None = None,
+        tuning: Tensor | None = None,
     ) -> Tensor:
         """ws [N, L, D] -> image [N, 3, R, R], about -1..1. See `interfaces.Generator.synthesis`.
 
@@ -144,6 +150,8 @@ class StyleGAN(nn.Module):
             raise ValueError(f"{len(self.network.noise_sides)} noise maps are needed, not {len(noise)}")
         if features is not None:
             raise ValueError(f"{self.name}: features cannot be added to, feature_sides is empty")
+        if tuning is not None:
+            raise ValueError(f"{self.name}: it cannot be tuned, channel_sides is empty")
         affines = self.network.affines()
         if styles is None:
             parts = [layer(ws[:, row]) for row, layer in affines]

@@ -1,8 +1,9 @@
-"""The two operations that a MobileStyleGAN spends its time in, with backward passes written for a frozen network.
+"""The two operations that a MobileStyleGAN spends its time in, with backward passes written for a frozen network, and for a
+tuned copy of it.
 
 Images are [N, H, W, C]: a pointwise convolution is then one matrix product, and a depthwise one runs three to five times
-faster than in [N, C, H, W]. Styles scale channels, so they are folded into the small weights in place of the images;
-weights get no gradients. Measured in docs/performance.md.
+faster than in [N, C, H, W]. Styles scale channels, so they are folded into the small weights in place of the images.
+Pointwise weights and biases get gradients where a copy is tuned, else they cost nothing. Measured in docs/performance.md.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class SeparableConv(torch.autograd.Function):
     """leaky_relu(pointwise(depthwise(x * style)) + noise + bias).
 
     x [N, H, W, C]; style [N, C]; depthwise [C, 1, 3, 3]; pointwise [O, C]; noise [1 or N, H, W, 1]; bias [O] ->
-    [N, H, W, O]. Gradients: x, style, noise.
+    [N, H, W, O]. Gradients: x, style, pointwise, noise, bias.
     """
 
     @staticmethod
@@ -48,6 +49,10 @@ class SeparableConv(torch.autograd.Function):
         if ctx.needs_input_grad[4]:
             grad_noise = grad.sum(3, keepdim=True)
             grad_noise = grad_noise if ctx.noise_maps > 1 else grad_noise.sum(0, keepdim=True)
+        grad_pointwise, grad_bias = None, grad.sum((0, 1, 2)) if ctx.needs_input_grad[5] else None
+        if ctx.needs_input_grad[3]:
+            each = [grad[i].view(h * w, -1).t() @ filtered[i].reshape(h * w, c) * style[i] for i in range(n)]
+            grad_pointwise = torch.stack(each).sum(0)
         before = torch.mm(grad.view(n * h * w, -1), pointwise).view(n, h, w, c)
         grad_style = (filtered * before).sum((1, 2))
         grad_x = None
@@ -55,7 +60,7 @@ class SeparableConv(torch.autograd.Function):
             flipped = depthwise.flip(2, 3)
             parts = [_depthwise(before[i : i + 1], flipped * style[i].view(c, 1, 1, 1)) for i in range(n)]
             grad_x = torch.cat(parts) if n > 1 else parts[0]
-        return grad_x, grad_style, None, None, grad_noise, None
+        return grad_x, grad_style, None, grad_pointwise, grad_noise, grad_bias
 
 
 class InverseHaar(torch.autograd.Function):

@@ -27,6 +27,16 @@ from .kernels import SLOPE, InverseHaar, SeparableConv, by_band
 from .preview import HEADS, PreviewHead, heads_from, inverse_haar
 
 
+def tuned(weight: Tensor, bias: Tensor, tuning: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Weight [O, ...] and bias [O] of a copy, or the layer's own. tuning [2, O]: how much more than 1 each output channel is
+    multiplied by, and what is added to it, in root mean squares of the layer's bias.
+    """
+    if tuning is None:
+        return weight, bias
+    gain = (1 + tuning[0]).view(-1, *[1] * (weight.ndim - 1))
+    return weight * gain, bias + tuning[1] * bias.square().mean().sqrt()
+
+
 class Style(nn.Module):
     """An affine map from w to one factor a channel."""
 
@@ -50,9 +60,9 @@ class DenseConv(nn.Module):
         self.noise = nn.Parameter(torch.empty(1, 1, size, size))
         self.bias = nn.Parameter(torch.empty(channels))
 
-    def forward(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, style: Tensor, noise: Tensor | None, tuning: Tensor | None = None) -> Tensor:
         """x [N, C, H, W] -> [N, H, W, C]."""
-        x = F.conv2d(x * style[:, :, None, None], self.weight, self.bias, padding=1)
+        x = F.conv2d(x * style[:, :, None, None], *tuned(self.weight, self.bias, tuning), padding=1)
         x = F.leaky_relu(x + (self.noise if noise is None else noise), SLOPE)
         return x.permute(0, 2, 3, 1).contiguous()
 
@@ -68,9 +78,10 @@ class ModulatedConv(nn.Module):
         self.noise = nn.Parameter(torch.empty(1, 1, size, size))
         self.bias = nn.Parameter(torch.empty(channels_out))
 
-    def forward(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, style: Tensor, noise: Tensor | None, tuning: Tensor | None = None) -> Tensor:
         noise = (self.noise if noise is None else noise).permute(0, 2, 3, 1)
-        y: Tensor = SeparableConv.apply(x, style, self.depthwise, self.pointwise[:, :, 0, 0], noise, self.bias)
+        weight, bias = tuned(self.pointwise[:, :, 0, 0], self.bias, tuning)
+        y: Tensor = SeparableConv.apply(x, style, self.depthwise, weight, noise, bias)
         return y
 
 
@@ -83,9 +94,11 @@ class Block(nn.Module):
         self.conv1 = ModulatedConv(w_dim, channels_in // 4, channels_out, size)
         self.conv2 = ModulatedConv(w_dim, channels_out, channels_out, size)
 
-    def forward(self, x: Tensor, styles: Sequence[Tensor], noise: Sequence[Tensor | None]) -> Tensor:
+    def forward(
+        self, x: Tensor, styles: Sequence[Tensor], noise: Sequence[Tensor | None], tuning: Sequence[Tensor | None]
+    ) -> Tensor:
         x = InverseHaar.apply(x, styles[0])
-        return self.conv2(self.conv1(x, styles[1], noise[0]), styles[2], noise[1])
+        return self.conv2(self.conv1(x, styles[1], noise[0], tuning[0]), styles[2], noise[1], tuning[1])
 
 
 class ToImage(nn.Module):
@@ -97,10 +110,11 @@ class ToImage(nn.Module):
         self.weight = nn.Parameter(torch.empty(12, channels_in, 1, 1))
         self.bias = nn.Parameter(torch.empty(12))
 
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+    def forward(self, x: Tensor, style: Tensor, tuning: Tensor | None = None) -> Tensor:
         n, height, width, c = x.shape
-        weight = self.weight[:, :, 0, 0] * style[:, None]  # [N, 12, C]
-        wavelets = torch.baddbmm(self.bias[:, None], weight, x.reshape(n, height * width, c).transpose(1, 2))
+        weight, bias = tuned(self.weight[:, :, 0, 0], self.bias, tuning)
+        weight = weight * style[:, None]  # [N, 12, C]
+        wavelets = torch.baddbmm(bias[:, None], weight, x.reshape(n, height * width, c).transpose(1, 2))
         return inverse_haar(wavelets.view(n, 12, height, width))
 
 
@@ -188,9 +202,19 @@ class MobileStyleGAN(nn.Module):
 
     def noise_maps(self) -> list[Tensor]:
         """Its 15 maps, already times their strength."""
+        return [layer.noise.detach() for _, layer in self._layers()[:-1]]
+
+    def _layers(self) -> list[tuple[int, Any]]:
+        """(pixels, layer) of each with output channels, in order; the last makes the picture."""
         blocks: list[Any] = list(self.blocks)
-        layers = [self.conv1, *(layer for block in blocks for layer in (block.conv1, block.conv2))]
-        return [layer.noise.detach() for layer in layers]
+        sides = [side for side in self.feature_sides for _ in range(2)]
+        inner = [layer for block in blocks for layer in (block.conv1, block.conv2)]
+        return [(4, self.conv1), *zip(sides, inner, strict=True), (self.resolution, self.to_img)]
+
+    @property
+    def channel_sides(self) -> Tensor:
+        """[K]: the pixels of the layer of each channel that can be tuned: all convolutions', and those of the wavelets."""
+        return torch.cat([torch.full((len(layer.bias),), side) for side, layer in self._layers()])
 
     @property
     def style_rows(self) -> Tensor:
@@ -204,23 +228,24 @@ class MobileStyleGAN(nn.Module):
         resolution: int | None = None,
         styles: Tensor | None = None,
         features: Tensor | None = None,
+        tuning: Tensor | None = None,
     ) -> Tensor:
         """ws [N, 16, 512] -> [N, 3, R, R], about -1..1. `noise`: 15 maps [1 or N, 1, H, W] that replace its own.
 
         R is `resolution`, by default 1024. Where there is a preview head for it, it draws from the features of R / 2
         pixels; else the whole picture is drawn and area-downsampled. `styles` [N, S] replace those of ws; a preview
         head, which stands for layers that have other styles, goes on reading ws. `features` [N, S, S, C] are added to
-        those of S pixels.
+        those of S pixels. `tuning` [2, K] (`tuned`, layer by layer) draws all N by a tuned copy; preview heads have none.
         """
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
             raise ValueError(f"ws must be [N, {self.num_ws}, {self.w_dim}], not {list(ws.shape)}")
         if resolution is not None and resolution in self.previews:
-            (x,) = self.features(ws, [resolution // 2], noise, styles, features)
+            (x,) = self.features(ws, [resolution // 2], noise, styles, features, tuning)
             head = self.previews[resolution]
             return head(x, ws[:, -sum(head.groups) :])
-        (x,) = self.features(ws, [self.resolution // 2], noise, styles, features)
+        (x,) = self.features(ws, [self.resolution // 2], noise, styles, features, tuning)
         last = self.to_img.style(ws[:, -1]) if styles is None else styles[:, -len(self.to_img.style.bias) :]
-        image = self.to_img(x, last)
+        image = self.to_img(x, last, None if tuning is None else tuning[:, -len(self.to_img.bias) :])
         return image if resolution is None else area_resize(image, min(resolution, self.resolution))
 
     @property
@@ -235,10 +260,11 @@ class MobileStyleGAN(nn.Module):
         noise: Sequence[Tensor] | None = None,
         styles: Tensor | None = None,
         added: Tensor | None = None,
+        tuning: Tensor | None = None,
     ) -> list[Tensor]:
         """Features [N, S, S, C] of the blocks with `sides` pixels, ascending; what comes after the last is not computed.
 
-        `added` [N, S, S, C] joins those of its size.
+        `added` [N, S, S, C] joins those of its size; `tuning`: as in `synthesis`.
         """
         if added is not None and added.shape[1] not in self.feature_sides:
             raise ValueError(f"features of {added.shape[1]} pixels: this generator has {self.feature_sides}")
@@ -248,12 +274,16 @@ class MobileStyleGAN(nn.Module):
         affines = self._affines()
         given = styles.split([len(layer.bias) for _, layer in affines], dim=1) if styles is not None else None
 
+        widths = [len(layer.bias) for _, layer in self._layers()]
+        tunings: Sequence[Tensor | None] = [None] * len(widths) if tuning is None else tuning.split(widths, dim=1)
+
         def style(i: int) -> Tensor:
             return given[i] if given is not None else affines[i][1](ws[:, affines[i][0]])
 
-        x, found = self.conv1(self.constant.expand(len(ws), -1, -1, -1), style(0), maps[0]), []
+        x, found = self.conv1(self.constant.expand(len(ws), -1, -1, -1), style(0), maps[0], tunings[0]), []
         for i, block in enumerate(self.blocks):
-            x = block(x, [style(3 * i + k) for k in (1, 2, 3)], maps[2 * i + 1 : 2 * i + 3])
+            own = slice(2 * i + 1, 2 * i + 3)
+            x = block(x, [style(3 * i + k) for k in (1, 2, 3)], maps[own], tunings[own])
             if added is not None and x.shape[1] == added.shape[1]:
                 x = x + added
             if x.shape[1] in sides:

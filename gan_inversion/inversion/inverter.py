@@ -55,14 +55,13 @@ class Inverter:
         self, faces: Sequence[AlignedFace], seeds: Sequence[int], on_step: OnStep | None = None
     ) -> list[Inversion]:
         """One inversion a face, in order, each with the settings that made it."""
-        device = self.generator.device
-        targets = torch.cat([area_resize(to_tensor(f.pixels), self.generator.resolution) for f in faces]).to(device)
+        targets = torch.cat([self._target(face) for face in faces])
         names = [face.name for face in faces]
         listen = self._counted(on_step) if on_step and self.refine else on_step
         found = invert(
             self.generator, targets, self.space, self.start, self.losses, self.optimiser, seeds, names, listen
         )
-        if self.refine:
+        if self._refines_each:
             found = [self._refined(i, targets[i : i + 1], one, on_step) for i, one in enumerate(found)]
         return [
             dataclasses.replace(result, settings=self.settings(seed, name))
@@ -81,7 +80,7 @@ class Inverter:
             "start": self.start.identity(name),
             "losses": {key: describe(loss) for key, loss in self.losses.items()},
             "optimiser": describe(self.optimiser),
-            "refine": describe(self.refine) if self.refine else None,
+            "refine": describe(self.refine) if self.refine and self._refines_each else None,
             "statistics": self.generator.statistics().sha256,
             "seed": seed if self.is_stochastic else None,
             "device": self.generator.device.type,
@@ -100,16 +99,51 @@ class Inverter:
         """Each face by itself. What is interrupted here keeps its latents, and is marked so."""
         if self.refine is None or not found.finished:
             return found
+        try:
+            return self.refine(self.generator, target, found, self._later([index], on_step))
+        except KeyboardInterrupt:
+            return dataclasses.replace(found, stopped="interrupted")
+
+    def _later(self, faces: Sequence[int], on_step: OnStep | None) -> OnStep:
+        """The steps of a refinement of these faces as the last of all."""
         first = self.optimiser.steps + 1
 
         def listen(step: Step) -> None:
             if on_step:
-                on_step(dataclasses.replace(step, face=index, step=first + step.step, steps=self.steps))
+                number = first + step.step
+                on_step(dataclasses.replace(step, face=faces[step.face], step=number, steps=self.steps))
 
+        return listen
+
+    def _target(self, face: AlignedFace) -> Tensor:
+        """[1, 3, R, R], on the generator's device."""
+        return area_resize(to_tensor(face.pixels), self.generator.resolution).to(self.generator.device)
+
+    @property
+    def _refines_each(self) -> bool:
+        return self.refine is not None and not self.refine.together
+
+    def tune(
+        self, faces: Sequence[AlignedFace], found: Sequence[Inversion], on_step: OnStep | None = None
+    ) -> list[Inversion]:
+        """The two parents of a couple and their inversions -> the same, refined together: what `refine.together` says.
+
+        Its result is not that of a face: see `keys_of_couple`. Ctrl-C keeps what there was, marked interrupted.
+        """
+        if self.refine is None or not self.refine.together:
+            raise ValueError("nothing is refined together")
+        targets = [self._target(face) for face in faces]
         try:
-            return self.refine(self.generator, target, found, listen)
+            tuned = self.refine.tune(self.generator, targets, found, self._later([0, 1], on_step))
         except KeyboardInterrupt:
-            return dataclasses.replace(found, stopped="interrupted")
+            return [dataclasses.replace(one, stopped="interrupted") for one in found]
+        told = describe(self.refine)
+        return [dataclasses.replace(one, settings={**one.settings, "refine": told}) for one in tuned]
+
+    def keys_of_couple(self, keys: Sequence[str]) -> list[str]:
+        """Identities of the results of `tune`, of those of its faces: each knows the other, in whatever order they came."""
+        told = json.dumps(describe(self.refine), sort_keys=True)
+        return [hash_of(f"{key} with {' '.join(sorted(keys))} {told}".encode()) for key in keys]
 
     @property
     def is_stochastic(self) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..interfaces import Generator, Inversion, Loss
-from ..losses.noise import Noise
+from ..interfaces import Generator, Inversion
+from ..losses.noise import autocorrelation
 from .noise_map import NoiseMap
-from .refining import KEEPS, Refining, drawn_from
+from .refining import Refining, drawn_from
 
 
 @dataclass(frozen=True)
@@ -32,18 +33,15 @@ class NoiseMaps(Refining):
         if self.noise < 0:
             raise UserError(f"refine.noise={self.noise:g}: must not be negative.")
 
-    def losses(self, domain: str) -> dict[str, Loss]:
-        return super().losses(domain) | ({KEEPS: Noise(self.noise)} if self.noise else {})
-
     def begin(self, generator: Generator, found: Inversion) -> _Maps:
         if not generator.noise_maps():
             raise UserError("refine=noise: this generator has no noise maps.")
-        return _Maps(generator, found)
+        return _Maps(generator, found, self.noise)
 
 
 class _Maps:
-    def __init__(self, generator: Generator, found: Inversion) -> None:
-        self.base = drawn_from(generator, found)
+    def __init__(self, generator: Generator, found: Inversion, weight: float) -> None:
+        self.base, self.weight = drawn_from(generator, found), weight
         self.maps = [NoiseMap(one) for one in self.base["noise"] or generator.noise_maps()]
 
     @property
@@ -52,6 +50,11 @@ class _Maps:
 
     def parts(self) -> dict[str, Any]:
         return {**self.base, "noise": [one() for one in self.maps]}
+
+    def held(self, resolution: int | None) -> dict[str, tuple[float, Tensor]]:
+        if not self.weight:
+            return {}
+        return {"noise": (self.weight, torch.stack([autocorrelation(one()) for one in self.maps]).sum(0))}
 
     def settle(self) -> None:
         for one in self.maps:

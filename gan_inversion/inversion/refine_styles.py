@@ -55,6 +55,9 @@ class _Offset:
     def parts(self) -> dict[str, Any]:
         return {**self.base, "styles": self.own + (self.begun + self.moved * self.unit)}
 
+    def held(self, resolution: int | None) -> dict[str, tuple[float, Tensor]]:
+        return {}
+
     @torch.no_grad()
     def settle(self) -> None:
         if self.reach is not None:

@@ -51,6 +51,9 @@ class _Delta:
     def parts(self) -> dict[str, Any]:
         return {**self.base, "features": self.moved * self.unit}
 
+    def held(self, resolution: int | None) -> dict[str, tuple[float, Tensor]]:
+        return {}
+
     def settle(self) -> None:
         """Any delta is one."""
 

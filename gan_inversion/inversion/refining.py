@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -25,7 +25,6 @@ from ..losses.pixel import Pixel
 log = logging.getLogger(__name__)
 
 PREVIEW = 256  # pixels of the early steps
-KEEPS = "noise"  # the loss that keeps what is found what it is, and says nothing of the picture
 
 
 class Moved(Protocol):
@@ -37,6 +36,9 @@ class Moved(Protocol):
 
     def parts(self) -> dict[str, Any]:
         """Keywords of `Generator.synthesis`, differentiable in the leaves."""
+
+    def held(self, resolution: int | None) -> dict[str, tuple[float, Tensor]]:
+        """What holds it back, and says nothing of the picture: name -> weight, and loss [1] of what a step draws."""
 
     def settle(self) -> None:
         """Bring leaves that left their place back into it; after every update."""
@@ -97,23 +99,55 @@ class Refining:
         """Where the search of this refinement starts: nothing added. Raises UserError if the generator cannot."""
         raise NotImplementedError
 
+    @property
+    def together(self) -> bool:
+        """No: on each face by itself."""
+        return False
+
+    def tune(
+        self, generator: Generator, targets: Sequence[Tensor], found: Sequence[Inversion], on_step: OnStep
+    ) -> list[Inversion]:
+        raise NotImplementedError
+
     def __call__(self, generator: Generator, target: Tensor, found: Inversion, on_step: OnStep) -> Inversion:
         """The inversion with what was found, or as it was if that is no better. Raises UserError if the generator cannot."""
-        search = _Search(self, generator, target, found, self.begin(generator, found))
-        before = search.score(found)
+        return self.search(generator, [target], [found], [self.begin(generator, found)], on_step)[0]
+
+    def search(
+        self,
+        generator: Generator,
+        targets: Sequence[Tensor],
+        found: Sequence[Inversion],
+        moved: Sequence[Moved],
+        on_step: OnStep,
+    ) -> list[Inversion]:
+        """One search for some faces [1, 3, R, R], whose `moved` have the same leaves: what is better for all of them summed.
+
+        In a sum of two gradients their order changes no bit.
+        """
+        views = [_View(self, generator, *one) for one in zip(targets, found, moved, strict=True)]
+        adam = torch.optim.Adam([*moved[0].leaves], lr=self.learning_rate, betas=self.betas)
+        before = sum(view.score(view.found)["total"] for view in views)
         for step in range(self.steps):
-            image, losses = search.update(step, whole=step >= self.previews)
-            if not math.isfinite(losses["total"]):
-                log.warning("refinement: the loss is %s at step %d; left as it was", losses["total"], step)
-                return found
-            on_step(Step(0, step, self.steps, losses, found.ws[None], image))
-        refined = search.moved.kept(found)
-        scores = search.score(refined)
-        on_step(Step(0, self.steps, self.steps, scores, found.ws[None], search.last))
-        if not scores["total"] < before["total"]:
+            for i, view in enumerate(views):
+                image, losses = view.look(step, whole=step >= self.previews)
+                if not math.isfinite(losses["total"]):
+                    log.warning("refinement: the loss is %s at step %d; left as it was", losses["total"], step)
+                    return [*found]
+                on_step(Step(i, step, self.steps, losses, view.found.ws[None], image))
+            adam.param_groups[0]["lr"] = self.rate(step)
+            adam.step()
+            moved[0].settle()
+            adam.zero_grad(set_to_none=True)
+        refined, scores = [view.moved.kept(view.found) for view in views], []
+        for i, (view, one) in enumerate(zip(views, refined, strict=True)):
+            scores.append(view.score(one))
+            on_step(Step(i, self.steps, self.steps, scores[-1], view.found.ws[None], view.last))
+        if not sum(score["total"] for score in scores) < before:
             log.warning("refinement: nothing better was found; left as it was")
-            return found
-        return replace(refined, losses={**found.losses, **{f"refined_{name}": x for name, x in scores.items()}})
+            return [*found]
+        told = [{f"refined_{name}": value for name, value in score.items()} for score in scores]
+        return [replace(one, losses={**one.losses, **more}) for one, more in zip(refined, told, strict=True)]
 
     def rate(self, step: int) -> float:
         """Learning rate of update `step`."""
@@ -130,16 +164,17 @@ def drawn_from(generator: Generator, found: Inversion) -> dict[str, Any]:
         parts["styles"] = generator.styles(ws) + found.style_offset[None].to(device)
     if found.features is not None:
         parts["features"] = found.features[None].to(device, torch.float32)
+    if found.tuning is not None:
+        parts["tuning"] = found.tuning.to(device)
     return parts
 
 
-class _Search:
+class _View:
     """One face on its way."""
 
     def __init__(self, refine: Refining, generator: Generator, target: Tensor, found: Inversion, moved: Moved) -> None:
-        self.refine, self.generator, self.moved = refine, generator, moved
+        self.refine, self.generator, self.found, self.moved = refine, generator, found, moved
         self.ws = found.ws[None].to(generator.device)
-        self.adam = torch.optim.Adam([*moved.leaves], lr=refine.learning_rate, betas=refine.betas)
         statistics = generator.statistics()
         self.small, self.large = (
             {
@@ -152,8 +187,8 @@ class _Search:
         self.correction: Tensor | None = None
         self.last = torch.empty(0)
 
-    def update(self, step: int, whole: bool) -> tuple[Tensor, dict[str, float]]:
-        """One step of Adam; the picture that it saw, and its losses."""
+    def look(self, step: int, whole: bool) -> tuple[Tensor, dict[str, float]]:
+        """Add to the leaves' gradients; the picture that was seen, and its losses."""
         resolution, parts = None if whole else min(PREVIEW, self.generator.resolution), self.moved.parts()
         image = self.generator.synthesis(self.ws, resolution=resolution, **parts)
         if not whole:
@@ -163,25 +198,27 @@ class _Search:
                     self.correction = area_resize(true, image.shape[-1]) - image.detach()
             assert self.correction is not None
             image = image + self.correction
-        total, losses = self._sum(image, parts, self.large if whole else self.small)
+        values = self._values(image, parts, self.large if whole else self.small) | self.moved.held(resolution)
+        total, losses = summed(values)
         total.sum().backward()
-        self.adam.param_groups[0]["lr"] = self.refine.rate(step)
-        self.adam.step()
-        self.moved.settle()
-        self.adam.zero_grad(set_to_none=True)
         return image.detach(), losses
 
     @torch.no_grad()
     def score(self, found: Inversion) -> dict[str, float]:
-        """Losses of the true picture of an inversion; "total" without what says nothing of the picture."""
+        """Losses of the true picture of an inversion, and of nothing else."""
         parts = drawn_from(self.generator, found)
         self.last = self.generator.synthesis(self.ws, **parts)
-        return self._sum(self.last, parts, {name: one for name, one in self.large.items() if name != KEEPS})[1]
+        return summed(self._values(self.last, parts, self.large))[1]
 
-    def _sum(
+    def _values(
         self, image: Tensor, parts: dict[str, Any], losses: dict[str, tuple[float, Callable[[Trial], Tensor]]]
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> dict[str, tuple[float, Tensor]]:
         trial = Trial(image, self.ws, tuple(parts.get("noise") or ()))
-        values = {name: (weight, loss(trial)) for name, (weight, loss) in losses.items()}
-        total = torch.stack([weight * value for weight, value in values.values()]).sum(0)
-        return total, {name: value.item() for name, (_, value) in values.items()} | {"total": total.item()}
+        return {name: (weight, loss(trial)) for name, (weight, loss) in losses.items()}
+
+
+def summed(values: Mapping[str, tuple[float, Tensor]]) -> tuple[Tensor, dict[str, float]]:
+    """Name -> weight and loss [1]: the weighted sum [1], and each with it on record."""
+    ordered = dict(sorted(values.items()))  # sums round
+    total = torch.stack([weight * value for weight, value in ordered.values()]).sum(0)
+    return total, {name: value.item() for name, (_, value) in ordered.items()} | {"total": total.item()}

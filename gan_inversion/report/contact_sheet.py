@@ -27,6 +27,7 @@ class ParentRow:
     inversion: np.ndarray
     remark: str  # one line of figures under the inversion
     verdict: Verdict | None = None  # whether it is still the person
+    looked_at: str = ""  # what is told of a mask that is shown over the aligned face
 
 
 def contact_sheet(parents: Sequence[ParentRow], children: Mapping[str, np.ndarray], footer: str) -> np.ndarray:
@@ -45,7 +46,7 @@ def contact_sheet(parents: Sequence[ParentRow], children: Mapping[str, np.ndarra
     for parent in parents:
         tiles = (
             (_photo_tile(parent), f"{parent.name}: photograph"),
-            (_fit(parent.aligned, TILE), "aligned"),
+            (_fit(parent.aligned, TILE), f"aligned: {parent.looked_at}" if parent.looked_at else "aligned"),
             (_fit(parent.inversion, TILE), str(parent.verdict or f"inversion   {parent.remark}")),
         )
         for column, (tile, caption) in enumerate(tiles):

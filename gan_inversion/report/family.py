@@ -22,7 +22,7 @@ from ..runtime import cores, versions
 from ..store.inversions import Failed, Inverted
 from .contact_sheet import ParentRow, contact_sheet
 from .run_folder import RunFolder, footer_of, provenance
-from .trace import save_trace
+from .trace import masks_of, save_trace, veiled
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +130,10 @@ def report(
         quad = [(x * photo.reduced, y * photo.reduced) for x, y in item.face.quad]
         held_out = [(n, m["value"]) for n, m in parents[role]["metrics"].items() if m["status"] == "held out"]
         remark = f"{held_out[0][0].replace('_', '-').upper()} {held_out[0][1]:.3f}" if held_out else ""
-        rows.append(ParentRow(role, photo.pixels, quad, item.face.pixels, pictures[role], remark, item.verdict))
+        masks = masks_of(inverter.losses) if item.trace else {}
+        aligned = veiled(item.face.pixels, masks) if masks else item.face.pixels
+        looked_at = ", ".join(f"{kind} for {' and '.join(names)}" for kind, names in masks.items())
+        rows.append(ParentRow(role, photo.pixels, quad, aligned, pictures[role], remark, item.verdict, looked_at))
     summary = save_children(folder, children, pictures, facts, generator)
     captions = {child.caption(len(children) == 1): pictures[name] for name, child in children.items()}
     sheet = contact_sheet(rows, captions, footer_of(facts))

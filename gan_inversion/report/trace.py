@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
-from ..image import mark_beside
+from ..faces.masks import mask_of
+from ..image import mark_beside, to_tensor, to_uint8
+from ..interfaces import Loss
 from ..inversion.trace import Trace
 from .plots import COLOURS, legend_beside, new_figure, plain_numbers, png_of
 from .run_folder import RunFolder
@@ -18,6 +20,9 @@ from .video import write_video
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+VEIL = 0.3  # how much of the photograph is left where no masked loss looks
 
 
 def save_trace(folder: RunFolder, name: str, trace: Trace, facts: Mapping[str, Any]) -> None:
@@ -29,6 +34,22 @@ def save_trace(folder: RunFolder, name: str, trace: Trace, facts: Mapping[str, A
     write_video(folder.path(f"{name}_trace.mp4"), trace.frames)
     folder.path(f"{name}_trace.mp4.json")
     mark_beside(folder.root / f"{name}_trace.mp4", {**facts, "picture": "film of an inversion"})
+
+
+def masks_of(losses: Mapping[str, Loss]) -> dict[str, list[str]]:
+    """Mask -> names of the losses that look through it alone."""
+    found: dict[str, list[str]] = {}
+    for name, loss in losses.items():
+        if mask := getattr(loss, "mask", None):
+            found.setdefault(mask, []).append(name)
+    return found
+
+
+def veiled(pixels: np.ndarray, kinds: Iterable[str]) -> np.ndarray:
+    """An aligned face, uint8 [R, R, 3], paler where these masks let losses see less: what the search was told to look at."""
+    image = to_tensor(pixels)
+    seen = torch.stack([mask_of(kind, image) for kind in kinds]).mean(0)
+    return to_uint8(image * (VEIL + (1 - VEIL) * seen) + (1 - VEIL) * (1 - seen))
 
 
 def plot_losses(losses: Mapping[str, np.ndarray], every: int = 1) -> Figure:

@@ -79,6 +79,59 @@ class Failed:
     reason: str
 
 
+def tuned_couple(
+    couple: Sequence[Inverted], task: Task, store: Store, on_step: OnStep | None = None
+) -> tuple[list[Inverted], list[Failed]]:
+    """Two inverted parents in one tuned copy, as `refine.together` asks, measured and judged anew; stored under both faces.
+
+    `couple`: inverted without a verdict. After Ctrl-C they are as they were, marked interrupted.
+    """
+    inverter, faces = task.make_inverter(), [one.face for one in couple]
+    keys = inverter.keys_of_couple([one.key for one in couple])
+    known = [store.get(key) for key in keys]
+    records = [record for record in known if record is not None]
+    begin, new = time.perf_counter(), len(records) < len(couple)
+    if new:
+        tuned = inverter.tune(faces, [one.inversion for one in couple], on_step)
+        seconds = (time.perf_counter() - begin) / len(couple)
+        records = [Record(one, {}, seconds + before.record.seconds) for one, before in zip(tuned, couple, strict=True)]
+    results, failed = [], []
+    for one, key, record in zip(couple, keys, records, strict=True):
+        missing = [name for name in task.metrics if name not in record.metrics]
+        if missing:
+            more = evaluate(one.face, record.inversion, inverter.generator, missing)
+            record = dataclasses.replace(record, metrics={**record.metrics, **more})
+            store.put(key, record)
+        if record.inversion.finished:
+            for face in faces:  # it is made of both: whoever forgets one photograph forgets it
+                store.link(face.photo_sha256, INVERSIONS, key)
+        asked = {name: record.metrics[name] for name in task.metrics}
+        verdict = verdict_of(asked, inverter.pursued) if task.require else None
+        if reason := refused(verdict, task.require):
+            failed.append(Failed(one.face, f"{one.face.name}: {reason}"))
+            continue
+        tell(one.face.name, verdict)
+        results.append(
+            dataclasses.replace(
+                one, record=dataclasses.replace(record, metrics=asked), key=key, from_store=not new, verdict=verdict
+            )
+        )
+    return results, failed
+
+
+def invert_couple(
+    faces: Sequence[AlignedFace], seeds: Sequence[int], task: Task, runner: Runner, store: Store, on_step: OnStep
+) -> tuple[list[Inverted], list[Failed]]:
+    """As `invert_faces`, of the two parents of a family; then, where `refine.together` asks for it, `tuned_couple`."""
+    refine = task.make_inverter().refine
+    if refine is None or not refine.together:
+        return invert_faces(faces, seeds, task, runner, store, on_step)
+    found, failed = invert_faces(faces, seeds, dataclasses.replace(task, require=None), runner, store, on_step)
+    if failed or len(found) < len(faces) or not all(one.inversion.finished for one in found):
+        return found, failed
+    return tuned_couple(found, task, store, on_step)
+
+
 def invert_faces(
     faces: Sequence[AlignedFace], seeds: Sequence[int], task: Task, runner: Runner, store: Store, on_step: OnStep
 ) -> tuple[list[Inverted], list[Failed]]:

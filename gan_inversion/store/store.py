@@ -11,11 +11,12 @@ The JSON is written last and holds a checksum of the whole entry: an entry witho
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import cv2
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 FACES, INVERSIONS, PHOTOS = "faces", "inversions", "photos"
 DATA = {FACES: ".png", INVERSIONS: ".safetensors"}  # what lies beside the JSON
 MARKER, DAMAGED = ".json", ".damaged"
+OTHERS = ("features", "style_offset", "tuning")  # tensors that an inversion may have beside ws and noise
 STATES = ("whole", "damaged", "incomplete", "unreadable")
 PATIENCE = (1.0, 4.0)  # seconds before a storage that is far away is asked again
 
@@ -77,9 +79,8 @@ class Store:
             tensors, metrics = load(entry.data), fields.pop("metrics")
             if problem := problem_with(tensors["ws"], 2):
                 raise ValueError(f"ws {problem}")
-            noise, features = noise_from(tensors, "noise."), tensors.get("features")
-            offset = tensors.get("style_offset")
-            inversion = Inversion(ws=tensors["ws"], noise=noise, features=features, style_offset=offset, **fields)
+            others: dict[str, Any] = {name: tensors.get(name) for name in OTHERS}
+            inversion = Inversion(ws=tensors["ws"], noise=noise_from(tensors, "noise."), **others, **fields)
             return Record(inversion, metrics, self._seconds(key))
         except (ValueError, KeyError, TypeError, SafetensorError) as error:
             self._set_aside(INVERSIONS, key, entry.files, error)
@@ -89,16 +90,13 @@ class Store:
         """Keep a finished inversion. An interrupted one is refused: it is not the result its key promises."""
         if self.path is None or not record.inversion.finished:
             return
-        fields = asdict(replace(record.inversion, ws=torch.empty(0), noise=(), features=None, style_offset=None))
-        for tensor in ("ws", "noise", "features", "style_offset"):
-            del fields[tensor]
+        names = [one.name for one in dataclasses.fields(Inversion) if one.name not in ("ws", "noise", *OTHERS)]
+        fields = {name: getattr(record.inversion, name) for name in names}
         self.link(photo_sha256, INVERSIONS, key)
         self._folder.write(f"{name_of(INVERSIONS, key)}.timings.json", to_json({"seconds": record.seconds}))
         tensors = {"ws": record.inversion.ws.contiguous(), **noise_tensors(record.inversion.noise, "noise.")}
-        if record.inversion.features is not None:
-            tensors["features"] = record.inversion.features.contiguous()
-        if record.inversion.style_offset is not None:
-            tensors["style_offset"] = record.inversion.style_offset.contiguous()
+        others = {name: getattr(record.inversion, name) for name in OTHERS}
+        tensors |= {name: tensor.contiguous() for name, tensor in others.items() if tensor is not None}
         data = save(tensors)
         self._write(INVERSIONS, key, data, {**fields, "metrics": dict(record.metrics)})
 

@@ -18,7 +18,8 @@ GIVEN = {"family": [], "batch": ["manifest=x.csv"], "invert": ["photos=[x]"], "b
 NOT_FOR = {  # what has no parents has no children, and the other way round
     ("invert", "babygan"), ("invert", "familygan"), ("invert", "w_plus_mean"),
     ("blend", "any_generator"), ("blend", "free"), ("blend", "plain"), ("blend", "thorough"), ("blend", "sfe"),
-    ("blend", "ii2s"), ("blend", "stylegan2_projector"), ("evaluate_children", "sfe"),
+    ("blend", "ii2s"), ("blend", "stylegan2_projector"), ("blend", "pti"), ("evaluate_children", "sfe"),
+    ("evaluate_children", "pti"),
 }  # fmt: skip
 
 
@@ -50,3 +51,42 @@ def test_a_command_takes_of_an_experiment_what_is_its_own(run: Callable[..., Ran
     assert {"inherit", "child"}.isdisjoint(values)
     done = run("invert", "experiment=any_generator", "photos=[x]", "+inherit.path=null", code=1)
     assert "unknown key inherit" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("experiment", "other", "key"),
+    [
+        ("free", "start=mean", "start"),
+        ("free", "start=best_of", "start"),
+        ("plain", "space=p", "space"),
+        ("ii2s", "space=z", "space"),
+        ("babygan", "blend=even", "blend"),
+        ("familygan", "blend=crossover", "blend"),
+        ("familygan", "child=steered", "child"),
+        ("any_generator", "child=fixed_steps", "child"),
+        ("sfe", "refine=styles", "refine"),
+        ("pti", "refine=noise", "refine"),
+    ],
+)
+def test_another_option_is_as_if_the_experiment_had_not_spoken_of_it(experiment: str, other: str, key: str) -> None:
+    """start.reach is the encoder's: with start=mean it is nobody's."""
+    more = ["+child.steps={}"] if other == "child=fixed_steps" else []
+    values = compose(f"experiment={experiment}", other, *more)
+    assert values.get(key) == compose(other, *more).get(key)
+    assert command_of(values)
+
+
+def test_the_same_option_and_what_is_typed_of_another_stay() -> None:
+    assert compose("experiment=free", "start=encoder")["start"]["reach"] is None
+    assert "refine" not in compose("experiment=sfe", "~refine")
+    assert compose("experiment=babygan", "blend=even", "blend.path=slerp")["blend"]["path"] == "slerp"
+    with pytest.raises(UserError, match=r"unknown key start.reach"):
+        command_of(compose("experiment=free", "start=mean", "start.reach=2"))
+
+
+def test_other_losses_keep_what_the_experiment_says_of_them() -> None:
+    losses = compose("experiment=stylegan2_projector", "losses=[lpips,pixel]", "inversion.noise_maps=false")["losses"]
+    assert set(losses) == {"lpips", "pixel"}
+    assert losses["lpips"]["backbone"] == "vgg"
+    with pytest.raises(UserError, match=r"unknown key losses.noise.weight: losses=\[lpips\] leaves it out"):
+        command_of(compose("experiment=stylegan2_projector", "losses=[lpips]", "losses.noise.weight=1"))

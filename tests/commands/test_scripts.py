@@ -11,10 +11,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from gan_inversion.faces import masks
 from gan_inversion.image import load_photo
 from tests.conftest import CHILD, ROOT, TINY, Ran
 
@@ -70,6 +73,25 @@ def test_a_family(run: Run, couple: tuple[Path, Path], tmp_path: Path) -> None:
     assert {"load", "align", "invert", "decode"} <= set(seconds)
     assert (out / ".hydra" / "config.yaml").exists()
     assert (out / "father_trace.mp4").stat().st_size > 1000
+
+
+def test_the_sheet_of_a_traced_family_shows_the_mask(
+    run: Run, couple: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over the aligned photographs; the crops themselves stay as they are."""
+    monkeypatch.setitem(masks.MASKS, "face", lambda image: torch.full_like(image[:, :1], 0.5))
+    for name, more in (("plain", "trace=0"), ("shown", "trace=1")):
+        run(
+            *family(
+                couple, f"output_dir={name}", "store.path=null", "losses.pixel.mask=face", "inversion.steps=1", more
+            )
+        )
+    tile = (slice(36, 36 + 320), slice(36 + 334, 36 + 334 + 320))  # the father's crop
+    sheets = [Image.open(tmp_path / name / "contact_sheet.png") for name in ("plain", "shown")]
+    plain, shown = (np.asarray(sheet)[tile].astype(float) for sheet in sheets)
+    assert abs(shown - (0.65 * plain + 0.35 * 255)).mean() < 1
+    crops = [(tmp_path / name / "father.png").read_bytes() for name in ("plain", "shown")]
+    assert crops[0] == crops[1]
 
 
 @pytest.mark.processes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -47,6 +49,30 @@ def test_separable_convolution(maps: int) -> None:
     x, style, noise = moving
     assert torch.allclose(ours(*moving), plain_separable(x, style, *fixed, noise, bias))
     assert torch.autograd.gradcheck(ours, [tensor.requires_grad_() for tensor in moving])
+
+
+def test_a_tuned_copy_has_gradients() -> None:
+    """Of pointwise weights and biases too; and asked for or not, the others are the same to the bit."""
+    depthwise = numbers(6, 1, 3, 3, seed=2)
+    moving = [numbers(2, 4, 3, 6), numbers(2, 6, seed=1), numbers(5, 6, seed=3), numbers(5, seed=5)]
+    noise = numbers(1, 4, 3, 1, seed=4)
+
+    def ours(x: Tensor, style: Tensor, pointwise: Tensor, bias: Tensor) -> Tensor:
+        return SeparableConv.apply(x, style, depthwise, pointwise, noise, bias)
+
+    def plain(x: Tensor, style: Tensor, pointwise: Tensor, bias: Tensor) -> Tensor:
+        return plain_separable(x, style, depthwise, pointwise, noise, bias)
+
+    leaves = [tensor.requires_grad_() for tensor in moving]
+    assert torch.autograd.gradcheck(ours, leaves)
+    for a, b in zip(gradients(ours, leaves), gradients(plain, leaves), strict=True):
+        assert torch.allclose(a, b)
+    frozen = gradients(lambda x, style: ours(x, style, moving[2].detach(), moving[3].detach()), leaves[:2])
+    assert all(torch.equal(a, b) for a, b in zip(frozen, gradients(ours, leaves), strict=False))
+
+
+def gradients(function: Callable[..., Tensor], leaves: list[Tensor]) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(function(*leaves).square().sum(), leaves)
 
 
 def test_inverse_haar() -> None:

@@ -19,18 +19,19 @@ from gan_inversion.image import to_tensor
 from gan_inversion.interfaces import Generator, Inversion
 from gan_inversion.inversion.refine_noise import NoiseMaps
 from gan_inversion.inversion.refine_styles import Styles, style_deviation
+from gan_inversion.inversion.refine_weights import Weights
 from gan_inversion.inversion.refinement import Features
 from gan_inversion.inversion.refining import Refining
 from gan_inversion.latents import load_latents, render, save_latents
 from gan_inversion.spaces.population import sample_w
-from gan_inversion.store.store import Record, Store
+from gan_inversion.store.store import OTHERS, Record, Store
 from tests.composed import compose
 from tests.conftest import drawn, make_inverter
 from tests.families import tiny_checkpoint
 
 PLAIN: dict[str, Any] = {"previews": 4, "whole": 4, "lpips": 0.0, "identity": 0.0, "sharp": 0.0}  # no weights needed
-ALL = [Features(side=16, **PLAIN), Styles(**PLAIN), NoiseMaps(**PLAIN, noise=0.0)]
-FIELDS = {"features": "features", "styles": "style_offset", "noise": "noise"}
+ALL = [Features(side=16, **PLAIN), Styles(**PLAIN), NoiseMaps(**PLAIN, noise=0.0), Weights(**PLAIN, locality=0.0)]
+FIELDS = {"features": "features", "styles": "style_offset", "noise": "noise", "weights": "tuning"}
 
 
 def refined(generator: Generator, refine: Refining | None, seed: int = 1) -> Inversion:
@@ -43,7 +44,7 @@ def error(generator: Generator, found: Inversion, seed: int = 1) -> float:
 
 
 def same(a: Inversion, b: Inversion) -> bool:
-    pairs = [(a.style_offset, b.style_offset), (a.features, b.features), *zip(a.noise, b.noise, strict=True)]
+    pairs = [(getattr(a, name), getattr(b, name)) for name in OTHERS] + [*zip(a.noise, b.noise, strict=True)]
     return torch.equal(a.ws, b.ws) and all(
         x is y or (x is not None and y is not None and torch.equal(x, y)) for x, y in pairs
     )
@@ -84,7 +85,7 @@ class TestEach:
         (found,) = make_inverter(generator, steps=2, noise_maps=True, refine=refine)([face], [0])
         assert error(generator, found) < error(generator, rough)
         if refine.name != "noise":
-            assert same(dataclasses.replace(found, style_offset=None, features=None), rough)
+            assert same(dataclasses.replace(found, **dict.fromkeys(OTHERS)), rough)  # type: ignore[arg-type]
 
     def test_nothing_better_leaves_it_as_it_was(self, generator: Tiny, refine: Refining) -> None:
         rash = dataclasses.replace(refine, learning_rate=1e4, previews=0, whole=1)
@@ -122,10 +123,12 @@ class TestEach:
         assert build(compose(f"refine={refine.name}")["refine"], "refine") == type(refine)()
 
 
-@pytest.mark.parametrize("kind", [Styles, NoiseMaps])
+@pytest.mark.parametrize("kind", [Styles, NoiseMaps, Weights])
 @pytest.mark.parametrize("change", [{"pixel": 9.0, "lpips": 1.0}], ids=str)
 @pytest.mark.weights
-def test_the_weight_of_pixels_counts(generator: Tiny, kind: type[Styles | NoiseMaps], change: dict[str, Any]) -> None:
+def test_the_weight_of_pixels_counts(
+    generator: Tiny, kind: type[Styles | NoiseMaps | Weights], change: dict[str, Any]
+) -> None:
     """Against another loss: alone its size would not matter to Adam."""
     one = kind(**{**PLAIN, "lpips": 1.0})
     assert not same(refined(generator, one), refined(generator, dataclasses.replace(one, **change)))

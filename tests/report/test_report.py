@@ -19,13 +19,17 @@ import torch
 
 from gan_inversion.batch.report import open_batch
 from gan_inversion.errors import UserError
+from gan_inversion.faces import masks
 from gan_inversion.interfaces import AlignedFace, Step
-from gan_inversion.inversion.trace import Trace
+from gan_inversion.inversion.trace import Recorder, Trace
+from gan_inversion.losses.lpips import LPIPS
+from gan_inversion.losses.ms_ssim import MSSSIM
+from gan_inversion.losses.pixel import Pixel
 from gan_inversion.report import run_folder
 from gan_inversion.report.contact_sheet import ParentRow, contact_sheet
 from gan_inversion.report.progress import InversionBar
 from gan_inversion.report.run_folder import Clock, RunFolder, open_folder
-from gan_inversion.report.trace import save_trace
+from gan_inversion.report.trace import masks_of, plot_losses, save_trace, veiled
 from gan_inversion.report.video import write_video
 from gan_inversion.runtime import versions
 from gan_inversion.storage import Folder
@@ -38,6 +42,18 @@ def plain(colour: tuple[int, int, int], size: int = 64) -> np.ndarray:
 
 def has(sheet: np.ndarray, colour: tuple[int, int, int]) -> int:
     return int((sheet == colour).all(2).sum())
+
+
+def test_a_way_whose_losses_change() -> None:
+    """A refinement has others than the search: what a step had not is not a number, and is not drawn."""
+    recorder = Recorder(1, lambda step: None)
+    for i, losses in enumerate(({"delta_norm": 1.0, "total": 3.0}, {"sharp": 2.0, "total": 1.0})):
+        recorder(Step(0, i, 1, losses, torch.zeros(1, 2, 3), torch.zeros(1, 3, 64, 64)))
+    found = recorder.trace(0)
+    assert set(found.losses) == {"delta_norm", "total", "sharp"}
+    np.testing.assert_array_equal(found.losses["sharp"], [np.nan, 2.0])
+    np.testing.assert_array_equal(found.losses["total"], [3.0, 1.0])
+    assert len(plot_losses(found.losses).axes[0].lines) == 3
 
 
 @pytest.mark.parametrize("children", [1, 2, 5])
@@ -55,6 +71,19 @@ def test_everyone_is_on_the_sheet(children: int) -> None:
     areas = [has(sheet, (200, 0, i)) for i in range(children)]
     assert min(areas) == max(areas) >= 300 * 300
     assert has(sheet, (214, 178, 94)) > 100  # the crop is outlined in the photograph
+
+
+def test_a_mask_is_shown_over_the_aligned_face(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the losses look the photograph is itself, elsewhere it is paler; which losses those are is told."""
+    left = torch.zeros(1, 1, 64, 64)
+    left[..., :32] = 1
+    monkeypatch.setitem(masks.MASKS, "face", lambda image: left)
+    assert masks_of({"pixel": Pixel(mask="face"), "ms_ssim": MSSSIM(mask="face"), "lpips": LPIPS()}) == {
+        "face": ["pixel", "ms_ssim"]
+    }
+    shown = veiled(plain((40, 80, 120)), ["face"])
+    assert (shown[:, :32] == (40, 80, 120)).all()
+    assert (shown[:, 32:] == (190, 202, 214)).all()  # 0.3 of it, the rest white
 
 
 def trace() -> Trace:
