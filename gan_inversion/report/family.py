@@ -23,6 +23,7 @@ from ..store.inversions import Failed, Inverted
 from .contact_sheet import ParentRow, contact_sheet
 from .run_folder import RunFolder, footer_of, provenance
 from .trace import save_trace
+from .traits import compare_traits
 
 log = logging.getLogger(__name__)
 
@@ -132,6 +133,9 @@ def report(
         remark = f"{held_out[0][0].replace('_', '-').upper()} {held_out[0][1]:.3f}" if held_out else ""
         rows.append(ParentRow(role, photo.pixels, quad, item.face.pixels, pictures[role], remark, item.verdict))
     summary = save_children(folder, children, pictures, facts, generator)
+    if generator.domain == "face":
+        for name, traits in compare_traits(pictures, children).items():
+            summary[name]["traits"] = traits
     captions = {child.caption(len(children) == 1): pictures[name] for name, child in children.items()}
     sheet = contact_sheet(rows, captions, footer_of(facts))
     path = folder.synthetic("contact_sheet.png", sheet, {**facts, "picture": "contact sheet"})

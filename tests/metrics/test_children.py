@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from gan_inversion.assets.catalogue import read_catalogue
 from gan_inversion.assets.fetch import is_present
@@ -78,6 +79,12 @@ def test_two_sampled_couples_and_again(run: Callable[..., Ran], tmp_path: Path) 
     assert methods["ours"]["age_8_steering"]["mean"] > 0.7
     assert (tmp_path / "out/children.csv").exists()
     assert (tmp_path / "out/children.png").exists()
+    assert 0 <= methods["ours"]["skin_between"]["mean"] <= 1
+    assert methods["ours"]["itself_at_both_ages_faceres"]["n"] == 2
+    assert methods["father_copied"]["skin_between"]["mean"] == methods["mother_copied"]["iris_between"]["mean"] == 1.0
+    sheet = Image.open(tmp_path / "out/children_sheet.jpg")
+    assert sheet.size[0] > 9 * 128  # parents, their inversions, four children, and one of them at another age
+    assert json.loads((tmp_path / "out/children_sheet.jpg.json").read_text())["synthetic"] is True
 
 
 @pytest.mark.weights
