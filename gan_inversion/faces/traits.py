@@ -115,7 +115,7 @@ def between(
     """
     told: dict[str, bool | None] = {}
     for trait, room in tolerance.items():
-        one, other, own = (_readings(of, trait) for of in (parents[0], parents[-1], child))
+        one, other, own = (of_trait(of, trait) for of in (parents[0], parents[-1], child))
         way = other - one
         share = float(np.clip((own - one) @ way / max(float(way @ way), 1e-12), 0, 1))
         off = float(np.linalg.norm(own - one - share * way))
@@ -187,7 +187,8 @@ def _median(pixels: np.ndarray, patch: str) -> np.ndarray:
     return np.median(pixels, 0).astype(float) if len(pixels) >= LEAST_PIXELS[patch] else np.full(3, NAN)
 
 
-def _readings(of: Traits, trait: str) -> np.ndarray:
+def of_trait(of: Traits, trait: str) -> np.ndarray:
+    """[1], or [3] of a colour in CIELAB: the readings of one of TOLERANCES' traits."""
     return np.array([getattr(of, name) for name in READINGS.get(trait, (trait,))], float)
 
 

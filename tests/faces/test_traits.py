@@ -20,8 +20,7 @@ from gan_inversion.faces.patches import CHEEK_PATCHES, FOREHEAD_PATCH, LEFT_EYE,
 from gan_inversion.faces.traits import TOLERANCES, UNREAD, Traits, between, read_traits, skin_group
 from gan_inversion.image import Photo, resized, to_tensor
 from tests.conftest import random_pixels, real
-
-EXPOSED = 2**0.2  # a fifth of a stop
+from tests.steadiness import changed, lit
 
 
 @pytest.fixture(scope="module")
@@ -43,34 +42,6 @@ def painted(pixels: np.ndarray, patches: tuple[tuple[int, ...], ...], lab: tuple
         cv2.fillConvexPoly(canvas, hull, colour)
         cv2.polylines(canvas, [hull], True, colour, 3)
     return canvas
-
-
-def exposed(pixels: np.ndarray, factor: float) -> np.ndarray:
-    """So many times the light."""
-    x = pixels / 255.0
-    linear = np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4) * factor
-    coded = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear.clip(1e-9) ** (1 / 2.4) - 0.055)
-    lit: np.ndarray = (coded.clip(0, 1) * 255).round().astype(np.uint8)
-    return lit
-
-
-def changed(pixels: np.ndarray) -> dict[str, np.ndarray]:
-    """The same face in pictures that differ by nothing of the face: what TOLERANCES were measured by."""
-    size, moves = (
-        pixels.shape[:2][::-1],
-        {"right": (1.0, 2.56, 0.0), "up": (1.0, 0.0, -2.56), "larger": (1.01, -1.28, -1.28)},
-    )
-    moved = {
-        name: cv2.warpAffine(pixels, np.array([[scale, 0, x], [0, scale, y]]), size, borderMode=cv2.BORDER_REFLECT)
-        for name, (scale, x, y) in moves.items()
-    }
-    jpeg = cv2.imencode(".jpg", np.ascontiguousarray(pixels[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 75])[1]
-    return {
-        **moved,
-        "jpeg": np.ascontiguousarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR)[..., ::-1]),
-        "lighter": exposed(pixels, EXPOSED),
-        "darker": exposed(pixels, 1 / EXPOSED),
-    }
 
 
 def test_colours_are_cielab() -> None:
@@ -156,7 +127,7 @@ def test_readings_are_steadier_than_their_tolerances(face: str, request: pytest.
     assert mirrored.yaw == pytest.approx(-read.yaw, abs=0.1)
     assert mirrored.ita == pytest.approx(read.ita, abs=4)
     assert mirrored.face_width == pytest.approx(read.face_width, abs=0.02)
-    light, dark = (read_traits(to_tensor(exposed(pixels, factor))) for factor in (1.5, 0.5))
+    light, dark = (read_traits(to_tensor(lit(pixels, factor))) for factor in (1.5, 0.5))
     assert light.ita > read.ita > dark.ita  # light is not taken out
     assert light.hair_l > read.hair_l > dark.hair_l
 
