@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from gan_inversion.assets.catalogue import read_catalogue
 from gan_inversion.assets.fetch import is_present
 from gan_inversion.faces.traits import NAN, Traits
+from gan_inversion.metrics import couples
 from gan_inversion.metrics.children import FamilySeen, Made, Seen, real_families, summarise_method
 from gan_inversion.metrics.heredity import AGED, summarise_heredity
 from gan_inversion.report.kinship import children_sheet, csv_of, text_of
@@ -81,6 +83,25 @@ def test_heredity_by_hand() -> None:
     text = text_of({"ours": {**summarise_method([light, dark], "ours", 0), **row}}, real_families())
     assert "skin_between_dark\n" in text
     assert "itself_at_both_ages_dlib *" in text
+
+
+def test_a_couple_is_kept_with_its_traits_and_pictures(tmp_path: Path) -> None:
+    """And is looked at anew where anything that it was seen by has changed."""
+    child = Made(replace(seen(1, 0), traits=Traits(ita=50, iris_reliable=True)), 8, "female", 0)
+    family = FamilySeen("a", seen(0, 1), seen(1, 1, p_norm=2), {"ours": [child], AGED: [replace(child, age=25)]})
+    path, picture = tmp_path / "a.safetensors", torch.linspace(-1, 1, 64)[None, None].expand(1, 3, 64, 64)
+    couples._keep(path, family, "identity", {"father": picture, "child 0 at 8": -picture})
+    assert couples._load(path, "another") is None
+    kept = couples._load(path, "identity")
+    assert kept is not None
+    assert kept.mother.p_norm == 2
+    (again,), (aged,) = kept.children["ours"], kept.children[AGED]
+    assert (again.index, again.seen.traits.ita, again.seen.traits.iris_reliable, aged.age) == (0, 50, True, 25)
+    assert np.isnan(again.seen.traits.hair_l)
+    shown = couples.pictures_of(path)
+    assert list(shown) == ["father", "child 0 at 8"]
+    assert shown["father"].shape == (128, 128, 3)
+    assert shown["father"][0, 0, 0] < 5 < 250 < shown["child 0 at 8"][0, 0, 0]
 
 
 def test_a_sheet_has_a_row_a_couple() -> None:
