@@ -174,6 +174,7 @@ def rows_of(couple: Couple, document: Mapping[str, Any], warnings: Sequence[Sequ
             "read_male": read.get("male"),
             "reached": child.get("reached"),
             "p_norm": child["p_norm"],
+            **_traits(child.get("traits")),
         }
         rows.append(
             {
@@ -190,6 +191,18 @@ def rows_of(couple: Couple, document: Mapping[str, Any], warnings: Sequence[Sequ
             }
         )
     return rows
+
+
+def _traits(told: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Columns of the colours of skin and hair, the child's and its parents', and of what lies between them."""
+    if told is None:
+        return {}
+    columns = {
+        f"{prefix}{reading}": told[who][reading]
+        for who, prefix in (("child", "read_"), ("father", "father_"), ("mother", "mother_"))
+        for reading in ("ita", "hair_l")
+    }
+    return {**columns, **{f"{trait}_between": kept for trait, kept in told["between"].items()}}
 
 
 def row_without_child(couple: Couple, status: str, error: str | None) -> dict[str, Any]:

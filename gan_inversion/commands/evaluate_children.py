@@ -9,20 +9,24 @@ from ..assets.catalogue import checked_path
 from ..editing.search import HELD_OUT
 from ..editing.steering import Steering
 from ..errors import UserError
+from ..image import save_synthetic_jpeg
 from ..interfaces import Generator
 from ..latents import hash_of, to_json
 from ..metrics.children import real_families, summarise_method
-from ..metrics.couples import METHODS, Couple, photo_picture, sampled_couples, see_couple
+from ..metrics.couples import METHODS, Couple, photo_picture, pictures_of, sampled_couples, see_couple
+from ..metrics.heredity import summarise_heredity
 from ..metrics.kinship_sets import KinPhotos, find_families, pairs_of_photos
 from ..report import album
-from ..report.kinship import csv_of, plot_kinship, text_of
+from ..report.kinship import children_sheet, csv_of, plot_kinship, text_of
 from ..report.plots import png_of
 from ..report.progress import InversionBar, bar_of
+from ..report.run_folder import footer_of, provenance
 from ..storage import content_of
 from ..store.inversions import invert_faces
 from .common import Conceiving, Inverting, Invocation, at_least, fitting, open_job
 
 OF_PHOTOGRAPHS = ("data", "aligner", "space", "start", "losses", "inversion", "runner", "store", "metrics")
+SHEET_ROWS = 40  # couples on the sheet, the first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +59,16 @@ class EvaluateChildren(Inverting, Conceiving):
             for number, couple in enumerate(bar_of("couples", "couple")(couples))
         ]
         table = {
-            method: summarise_method(seen, method, self.seed)
+            method: summarise_method(seen, method, self.seed) | summarise_heredity(seen, method, self.seed)
             for method in METHODS
             if any(family.children.get(method) for family in seen)
         }
         folder.write("children.csv", csv_of(table).encode())
         folder.write("children.png", png_of(plot_kinship(table, real_families())))
+        rows = [pictures_of(folder.root / "couples" / f"{couple.name}.safetensors") for couple in couples[:SHEET_ROWS]]
+        made = provenance(generator)
+        folder.path("children_sheet.jpg.json")
+        save_synthetic_jpeg(folder.path("children_sheet.jpg"), children_sheet(rows, footer_of(made)), made)
         facts = {"couples": len(couples), "failed": failures, "settings": job}
         folder.finish("children.json", {"methods": table, "real_families": real_families(), **facts})
         print(text_of(table, real_families()))

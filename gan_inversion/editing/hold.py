@@ -132,15 +132,15 @@ class Person:
         space, generator = self.space, self.generator
         parameters = space.encode(start.ws[None].to(generator.device), generator).clone().requires_grad_()
         offset = None if start.style_offset is None else start.style_offset[None].to(generator.device)
+        tuning = None if start.tuning is None else start.tuning.to(generator.device)
         adam = torch.optim.Adam([parameters], lr=RATE, betas=BETAS)
         best, least, correction = parameters.detach().clone(), math.inf, None
         switch = round(steps * FALL)
 
         def draw(resolution: int | None) -> Tensor:
             ws = space.decode(parameters, generator)
-            return generator.synthesis(
-                ws, resolution=resolution, styles=None if offset is None else generator.styles(ws) + offset
-            )
+            styles = None if offset is None else generator.styles(ws) + offset
+            return generator.synthesis(ws, resolution=resolution, styles=styles, tuning=tuning)
 
         for step in range(steps):
             view = self.coarse if step < switch else self.fine

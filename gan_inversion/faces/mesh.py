@@ -23,6 +23,8 @@ MOUTH = (61, 291)  # corners, left in the picture first
 NOSE_TIP, CHEEKS = 1, (234, 454)
 UPPER_LIDS, LOWER_LIDS, EYE_CORNERS = ((159, 386), (145, 374), ((33, 133), (362, 263)))
 CHIN, FOREHEAD = 152, 10
+NOSE_WIDTH, NOSE_LENGTH, BROWS = (48, 278), (168, 2), (105, 334)
+LIPS, LIPS_INSIDE = ((0, 13), (14, 17)), (13, 14)  # outer and inner edge, of the upper and of the lower
 # Where FFHQ's crop puts eyes, nose and mouth corners, as shares of its side: what the mesh of one starts from.
 FIVE = np.array([(0.375, 0.472), (0.625, 0.472), (0.5, 0.6), (0.42, 0.74), (0.58, 0.74)])
 
@@ -114,6 +116,26 @@ def shape_labels(mesh: Mesh) -> tuple[float, float, float, float]:
     heights = [np.linalg.norm(p[a] - p[b]) for a, b in zip(UPPER_LIDS, LOWER_LIDS, strict=True)]
     widths = [np.linalg.norm(p[a] - p[b]) for a, b in EYE_CORNERS]
     return mesh.yaw, pitch, smile, float(np.sum(heights) / np.sum(widths))
+
+
+def face_ratios(mesh: Mesh) -> dict[str, float]:
+    """Landmarks -> proportions: widths over the width between the cheeks' edges, heights over that from forehead to chin."""
+    p = mesh.points
+
+    def length(pair: tuple[int, int]) -> float:
+        return float(np.linalg.norm(p[pair[0]] - p[pair[1]]))
+
+    height, width = max(length((FOREHEAD, CHIN)), 1e-6), max(length(CHEEKS), 1e-6)
+    corners = p[[index for pair in EYE_CORNERS for index in pair]].mean(0)
+    return {
+        "face_width": width / height,
+        "nose_width": length(NOSE_WIDTH) / width,
+        "nose_length": length(NOSE_LENGTH) / height,
+        "lip_thickness": sum(map(length, LIPS)) / height,
+        "mouth_width": length(MOUTH) / width,
+        "brow_height": float((corners - p[list(BROWS)].mean(0)) @ (p[CHIN] - p[FOREHEAD])) / height**2,
+        "mouth_open": length(LIPS_INSIDE) / height,
+    }
 
 
 def _extent(mesh: Mesh) -> float:

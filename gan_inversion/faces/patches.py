@@ -20,6 +20,7 @@ FOREIGN = 16.0  # CIELAB distance from the cheeks beyond which a forehead's pixe
 AROUND = 0.05  # of the side: how far beyond the mesh hair begins; between them is skin
 SURE = 0.7  # probability of a person
 IRIS = 0.2  # radius of an iris / width of its eye: 11.7 mm of 29 mm (Hashemi 2015; Clarke 2016)
+BANDS = (1.5, 4.0, 16.0)  # pixels; below the first, what is read changes with every shift of the crop
 
 
 def lab_of(pixels: np.ndarray) -> np.ndarray:
@@ -74,6 +75,25 @@ def iris_pixels(mesh: Mesh, lab: np.ndarray) -> list[np.ndarray]:
         ring = opening & (_distance(best) < 0.9 * radius) & (_distance(best) > 0.4 * radius)
         found.append(lab[ring])
     return found
+
+
+def texture(light: np.ndarray, mask: np.ndarray, least: int) -> float:
+    """L* [256, 256], hair -> 0..1: share of strands and small curls in the variance of its lightness.
+
+    NaN where fewer than `least` pixels lie inside of the mask's edge.
+    """
+    inner = cv2.erode(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    if int(inner.sum()) < least:
+        return float("nan")
+    smooth, middle, coarse = (_blurred(light, mask.astype(np.float32), sigma) for sigma in BANDS)
+    return float((smooth - middle)[inner].var() / max(float((smooth - coarse)[inner].var()), 1e-6))
+
+
+def _blurred(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
+    """Mean of the weighted neighbourhood: nothing from outside the mask comes in."""
+    whole = cv2.GaussianBlur(weight, (0, 0), sigma)
+    blurred: np.ndarray = cv2.GaussianBlur(values * weight, (0, 0), sigma) / np.maximum(whole, 1e-3)
+    return blurred
 
 
 def _distance(centre: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..editing.reader import Reader
 from ..estimators.faceres import faceres
 from ..estimators.identity import dlib_resnet
+from ..faces.traits import UNREAD, Traits, read_traits
 from ..image import area_resize
 from .kin_statistics import REAL, REAL_AUC, auc, bootstrap_interval, summarise
 
@@ -35,6 +36,7 @@ class Seen:
     read_age: float  # by what steers
     read_male: float
     p_norm: float | None = None  # of its latents, where it has any
+    traits: Traits = UNREAD
 
 
 def look(image: Tensor, reader: Reader, p_norm: float | None = None) -> Seen:
@@ -44,7 +46,7 @@ def look(image: Tensor, reader: Reader, p_norm: float | None = None) -> Seen:
         first = dlib_resnet(device).embed(small)[0].cpu().numpy()
         second = torch.nn.functional.normalize(faceres(device).embed(small))[0].cpu().numpy()
         (judged,), read = faceres(device).label(small), reader(small)
-    return Seen(first, second, judged.age, judged.male, read.age, read.male, p_norm)
+    return Seen(first, second, judged.age, judged.male, read.age, read.male, p_norm, read_traits(small))
 
 
 def nearness(network: str, a: Seen, b: Seen) -> float:
@@ -61,6 +63,7 @@ class Made:
     seen: Seen
     age: int | None = None  # asked for
     gender: str = ""
+    index: int | None = None  # of its inheritance: pictures of one index are one child
 
 
 @dataclass(frozen=True)

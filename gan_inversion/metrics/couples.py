@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import save
 from torch import Tensor
@@ -18,7 +19,9 @@ from ..editing.loop import LOOK, NUDGES, WIDTHS
 from ..editing.search import draw_w
 from ..editing.steering import PULLS, Steering
 from ..errors import UserError
-from ..image import area_resize, to_tensor
+from ..faces import traits
+from ..faces.traits import Traits
+from ..image import area_resize, resized, to_tensor, to_uint8
 from ..interfaces import AlignedFace, Generator, Inversion, Latents
 from ..latents import describe, hash_of_latents, hash_of_ws, render
 from ..losses.prior import p_norm
@@ -27,10 +30,13 @@ from ..spaces.p_space import REACH
 from ..spaces.population import sample_w, truncated
 from ..storage import write_atomically
 from .children import BANDS, SIZE, FamilySeen, Made, Seen, look
+from .heredity import AGED
 
 GOALS = tuple((age, gender) for age in BANDS for gender in ("female", "male"))
 METHODS = ("ours", "w_plus_mean", "father_copied", "mother_copied", "random_same_age", "real_child")
 RANDOM_SEED = 500_009  # of the random faces: never a parent's
+SEEN_VERSION = 2  # of what is kept of a couple: traits and pictures, since 2
+THUMB = 128  # pixels of its pictures
 
 
 @dataclass(frozen=True)
@@ -76,11 +82,19 @@ def see_couple(
     kept = _load(path, identity)
     if kept is not None:
         return kept
-    reader = directions.require_reader()
+    reader, pictures = directions.require_reader(), dict[str, Tensor]()
 
-    def seen(latents: Latents) -> Seen:
-        return look(render(generator, latents), reader, p_norm(latents.ws[None], generator.statistics()).item())
+    def seen(latents: Latents, caption: str = "") -> Seen:
+        picture = render(generator, latents)
+        if caption:
+            pictures[caption] = picture
+        return look(picture, reader, p_norm(latents.ws[None], generator.statistics()).item())
 
+    pictures |= {"father": couple.father_picture, "mother": couple.mother_picture}
+    copied = {
+        role: Made(seen(one.latents, f"{role}, inverted"))
+        for role, one in (("father", couple.father), ("mother", couple.mother))
+    }
     parents = [
         replace(look(picture, reader), p_norm=p_norm(one.ws[None], generator.statistics()).item())
         for picture, one in ((couple.father_picture, couple.father), (couple.mother_picture, couple.mother))
@@ -89,25 +103,26 @@ def see_couple(
     base = next(iter(conception.recipes.values()))
     random = sample_w(generator, 1, seed + RANDOM_SEED + number)[1][0]
     like = conception.inheritance.like(base.base, couple.father.ws, couple.mother.ws, generator)
-    latents_of = couple.father.latents, couple.mother.latents
-    colours = conception.steering.colours_of(latents_of, directions, generator)
-    for index, (age, gender) in enumerate(GOALS):
+    parents_latents = couple.father.latents, couple.mother.latents
+    colours = conception.steering.colours_of(parents_latents, directions, generator)
+    aged = 0, next(age for age in BANDS if age != GOALS[0][0]), GOALS[0][1]  # the first child, at the other age too
+    for index, age, gender in [*((index, *goal) for index, goal in enumerate(GOALS)), aged]:
         recipe = replace(base, seed=seed + number, index=index)
         latents = conception.inheritance(recipe, couple.father.ws, couple.mother.ws, generator, like)
-        steering = _asked(conception.steering, age, gender)
-        (ours,) = steering(latents, gender, directions, generator, colours)
-        children["ours"].append(Made(seen(ours.latents), age, gender))
+        (ours,) = _asked(conception.steering, age, gender)(latents, gender, directions, generator, colours)
+        method = AGED if (index, age, gender) == aged else "ours"
+        made = Made(seen(ours.latents, f"child {index} at {age}"), age, gender, index)
+        children.setdefault(method, []).append(made)
     stranger = Latents(truncated(random, 0.8, generator.statistics()).repeat(generator.num_ws, 1))
     age, gender = GOALS[number % len(GOALS)]  # one a couple, each goal in turn
     (other,) = _asked(conception.steering, age, gender)(stranger, gender, directions, generator)
     children["random_same_age"].append(Made(seen(other.latents), age, gender))
     even = (couple.father.ws + couple.mother.ws) / 2
     children["w_plus_mean"] = [Made(seen(Latents(even)))]
-    children["father_copied"] = [Made(seen(couple.father.latents))]
-    children["mother_copied"] = [Made(seen(couple.mother.latents))]
+    children |= {f"{role}_copied": [made] for role, made in copied.items()}
     children["real_child"] = [Made(look(child, reader)) for child in couple.children]
     found = FamilySeen(couple.family, parents[0], parents[1], children)
-    _keep(path, found, identity)
+    _keep(path, found, identity, pictures)
     return found
 
 
@@ -131,21 +146,33 @@ def _identity(couple: Couple, number: int, conception: Conception, generator: Ge
         ],
         "chosen": [dict(conception.inheritance.chosen), conception.inheritance.mutation],
         "number": [number, seed],
+        "seen": [SEEN_VERSION, traits.VERSION],
         "constants": [REACH, PULLS, WIDTHS, NUDGES, LOOK, versions()],
     }
     return json.dumps(parts, sort_keys=True)
 
 
-def _keep(path: Path, family: FamilySeen, identity: str) -> None:
+def pictures_of(path: Path) -> dict[str, np.ndarray]:
+    """Caption -> uint8 [128, 128, 3]: what a kept couple looked like, in the order of a sheet's row."""
+    tensors, header, _ = read_safetensors(path)
+    return dict(zip(json.loads(header["couple"])["pictures"], tensors["pictures"].numpy(), strict=True))
+
+
+def _keep(path: Path, family: FamilySeen, identity: str, pictures: Mapping[str, Tensor]) -> None:
     everyone = [("father", Made(family.father)), ("mother", Made(family.mother))]
     everyone += [(method, made) for method, many in family.children.items() for made in many]
     tensors = {
         network: torch.stack([torch.from_numpy(getattr(made.seen, network)) for _, made in everyone])
         for network in ("dlib", "faceres")
     }
+    small = [torch.from_numpy(resized(to_uint8(picture), THUMB, THUMB)) for picture in pictures.values()]
+    tensors["pictures"] = torch.stack(small)
     fields = ("judged_age", "judged_male", "read_age", "read_male", "p_norm")
-    rows = [[who, made.age, made.gender, *(getattr(made.seen, f) for f in fields)] for who, made in everyone]
-    note = json.dumps({"identity": identity, "family": family.family, "rows": rows})
+    rows = [
+        [who, made.age, made.gender, made.index, asdict(made.seen.traits), {f: getattr(made.seen, f) for f in fields}]
+        for who, made in everyone
+    ]
+    note = json.dumps({"identity": identity, "family": family.family, "rows": rows, "pictures": list(pictures)})
     write_atomically(path, save(tensors, {"couple": note}))
 
 
@@ -157,8 +184,9 @@ def _load(path: Path, identity: str) -> FamilySeen | None:
     if note.get("identity") != identity:
         return None
     everyone: list[tuple[str, Made]] = []
-    for i, (who, age, gender, *values) in enumerate(note["rows"]):
-        seen = Seen(tensors["dlib"][i].numpy(), tensors["faceres"][i].numpy(), *values)
-        everyone.append((who, Made(seen, age, gender)))
-    children: Mapping[str, Sequence[Made]] = {m: [made for who, made in everyone if who == m] for m in METHODS}
+    for i, (who, age, gender, index, read, values) in enumerate(note["rows"]):
+        seen = Seen(tensors["dlib"][i].numpy(), tensors["faceres"][i].numpy(), **values, traits=Traits(**read))
+        everyone.append((who, Made(seen, age, gender, index)))
+    methods = (*METHODS, AGED)
+    children: Mapping[str, Sequence[Made]] = {m: [made for who, made in everyone if who == m] for m in methods}
     return FamilySeen(note["family"], everyone[0][1].seen, everyone[1][1].seen, children)

@@ -23,6 +23,7 @@ from ..store.inversions import Failed, Inverted
 from .contact_sheet import ParentRow, contact_sheet
 from .run_folder import RunFolder, footer_of, provenance
 from .trace import masks_of, save_trace, veiled
+from .traits import compare_traits
 
 log = logging.getLogger(__name__)
 
@@ -135,6 +136,9 @@ def report(
         looked_at = ", ".join(f"{kind} for {' and '.join(names)}" for kind, names in masks.items())
         rows.append(ParentRow(role, photo.pixels, quad, aligned, pictures[role], remark, item.verdict, looked_at))
     summary = save_children(folder, children, pictures, facts, generator)
+    if generator.domain == "face":
+        for name, traits in compare_traits(pictures, children).items():
+            summary[name]["traits"] = traits
     captions = {child.caption(len(children) == 1): pictures[name] for name, child in children.items()}
     sheet = contact_sheet(rows, captions, footer_of(facts))
     path = folder.synthetic("contact_sheet.png", sheet, {**facts, "picture": "contact sheet"})

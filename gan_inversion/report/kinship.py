@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from PIL import Image, ImageDraw
+
+from ..faces.traits import GROUPS
+from ..metrics.heredity import KEPT, of_group
+from .contact_sheet import FAINT, GAP, INK, MARGIN, PAPER, font
 from .plots import COLOURS, new_figure
 
 if TYPE_CHECKING:
@@ -15,7 +21,10 @@ if TYPE_CHECKING:
 COLUMNS = ("less_similar_dlib", "less_similar_faceres", "difference_dlib", "difference_faceres", "auc_dlib", "auc_faceres",
            "siblings_dlib", "siblings_faceres", "siblings_at_one_age_dlib", "siblings_at_one_age_faceres", "age_8_judge",
            "age_25_judge", "gender_25_judge", "age_8_steering",
-           "age_25_steering", "gender_25_steering", "p_norm", "p_norm_no_worse_than_parents")  # fmt: skip
+           "age_25_steering", "gender_25_steering", "p_norm", "p_norm_no_worse_than_parents", "itself_at_both_ages_dlib",
+           "itself_at_both_ages_faceres", *(f"{trait}_between" for trait in KEPT),
+           *(of_group(column, group) for column in (*(f"{trait}_between" for trait in KEPT), "less_similar_faceres")
+             for group, _ in GROUPS))  # fmt: skip
 STEERED_BY = ("_dlib", "_steering")  # endings of columns whose network took part in the making: marked
 PLOTTED = {  # column -> title, unit and right end of its panel
     "less_similar_dlib": ("child and its less similar parent", "dlib distance: smaller is nearer", 1.3),
@@ -89,3 +98,18 @@ def plot_kinship(table: Mapping[str, Mapping[str, Any]], real: Mapping[str, Any]
         axes.set_ylim(len(table) - 0.5, -0.5)  # the first on top
     figure.legend(handles=panels[0].patches, loc="outside upper right", frameon=False, fontsize=9)
     return figure
+
+
+def children_sheet(rows: Sequence[Mapping[str, np.ndarray]], footer: str) -> np.ndarray:
+    """uint8 [H, W, 3]: a row a couple, caption -> uint8 [S, S, 3], all of the same captions, which head the columns."""
+    side, captions = next(iter(rows[0].values())).shape[0], list(rows[0])
+    width, height = 2 * MARGIN + len(captions) * (side + GAP) - GAP, 3 * MARGIN + len(rows) * (side + GAP)
+    sheet = Image.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for column, caption in enumerate(captions):
+        x = MARGIN + column * (side + GAP)
+        draw.text((x, MARGIN - GAP // 2), caption, INK, font(14), anchor="ls")
+        for number, row in enumerate(rows):
+            sheet.paste(Image.fromarray(row[caption]), (x, MARGIN + number * (side + GAP)))
+    draw.text((MARGIN, height - MARGIN), footer, FAINT, font(15), anchor="ls")
+    return np.asarray(sheet)

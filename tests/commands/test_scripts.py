@@ -65,6 +65,7 @@ def test_a_family(run: Run, couple: tuple[Path, Path], tmp_path: Path) -> None:
     assert str(tmp_path) not in (out / "family.json").read_text()  # inputs by hash, no path
     assert "dad" not in (out / "family.json").read_text()
     assert len(document["children"]["child_01"]["mother_weights"]) == 8
+    assert document["children"]["child_01"]["traits"] is None  # 64 pixels show none
     latents = load_file(out / "latents.safetensors")
     assert set(latents) == {"father", "mother", "child_00", "child_01", "child_02"}
     listed = {*document["files"], "family.json"}
@@ -306,3 +307,7 @@ def test_the_main_job_on_the_real_generator(run: Run, tmp_path: Path) -> None:
     assert document["parents"]["mother"]["warnings"] == [
         "mother.png: the face has only 175 pixels a side; the inversion will be blurred."
     ]
+    traits = document["children"]["child_00"]["traits"]
+    assert {*traits} == {"father", "mother", "child", "between"}
+    assert -90 <= traits["child"]["ita"] <= 90
+    assert isinstance(traits["between"]["skin"], bool)
