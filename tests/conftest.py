@@ -164,7 +164,12 @@ TINY = [
     "inversion.require=null",
     "threads=1",
 ]
-CHILD = ["inherit.path=null", "child.age=null", "child.gender=null"]  # what a generator without directions needs
+CHILD = [
+    "inherit.path=null",
+    "inherit.people=null",
+    "child.age=null",
+    "child.gender=null",
+]  # what a generator without directions needs
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ STEERING, BLENDS, STORE = (
     "tests/blending/test_blends.py",
     "tests/store/test_maintenance.py",
 )
+PEOPLE = "tests/blending/test_people.py"
 KEYS, TRAINING, REGIONS = "tests/test_keys.py", "tests/training/test_training.py", "tests/blending/test_inheritance.py"
 REFINEMENTS, WEIGHTS = "tests/inversion/test_refinements.py", "tests/inversion/test_refine_weights.py"
 
@@ -71,6 +72,8 @@ MOVES = {
         find_directions.identity_weight find_directions.judge find_directions.seed""",
     f"{CHILDREN}::test_regions_are_found": """find_regions.samples find_regions.faces find_regions.couples
         find_regions.contrast find_regions.seed""",
+    f"{PEOPLE}::test_people_through_the_scripts": """find_people.samples find_people.seed inherit.regions.people
+        inherit.regions.mutation""",
     f"{OWN}::test_each_key_of_a_training_moves_what_is_trained": """train_encoder.samples_dir train_encoder.samples
         train_encoder.held_out train_encoder.steps train_encoder.batch train_encoder.drawn train_encoder.image_weight
         train_encoder.learning_rate train_encoder.seed train_preview_heads.samples_dir train_preview_heads.samples
@@ -141,6 +144,7 @@ MOVES = {
     f"{STEERING}::test_settings_move_the_result": """child.steered.age child.steered.gender child.steered.certainty
         child.steered.bound child.steered.tolerance""",
     f"{STEERING}::test_several_ages_of_one_child": "child.steered.ages",
+    "tests/editing/test_hold.py::test_the_search_holds_the_person": "child.steered.search",
     f"{KEYS}::test_steps_and_directions_of_fixed_steps": """child.fixed_steps.steps child.fixed_steps.directions
         child.steered.directions""",
     # runners, store

@@ -137,7 +137,7 @@ def test_partner(run: Run, tmp_path: Path, generator: Tiny) -> None:
         {n: Latents(x.repeat(8, 1)) for n, x in zip("ab", w, strict=True)},
         generator.sha256,
     )
-    base = ["partner", "of_child=in.safetensors:a", "generator=tiny", "threads=1", *CHILD[1:]]
+    base = ["partner", "of_child=in.safetensors:a", "generator=tiny", "threads=1", *CHILD[2:]]
     run(*base, "parent=in.safetensors:b", "samples=3", "output_dir=out/three")
     run(*base, "parent=in.safetensors:b", "samples=2", "output_dir=out/two")
     three, two = (load_file(tmp_path / f"out/{n}/latents.safetensors") for n in ("three", "two"))

@@ -35,9 +35,10 @@ ARGUMENTS = {  # command -> as little as it can do
     "family": [*TINY, *CHILD, "father=photos/p000.png", "mother=photos/p001.png", "inversion.steps=0"],
     "find_directions": [*SMALL, "method=sefa", "count=1"],
     "find_regions": [*SMALL, "samples=1", "faces=1", "couples=1"],
+    "find_people": [*SMALL, "samples=2"],
     "interpolate": [*SMALL, "latents=[in/a.safetensors,in/b.safetensors]", "equal_speed=false", "frames=2", "size=32"],
     "invert": [*TINY, "photos=[photos]", "inversion.steps=0"],
-    "partner": [*SMALL, *CHILD[1:], "of_child=in/a.safetensors", "parent=in/b.safetensors", "samples=1"],
+    "partner": [*SMALL, *CHILD[2:], "of_child=in/a.safetensors", "parent=in/b.safetensors", "samples=1"],
     "train_encoder": [*TRAINING, "drawn=0"],
     "train_preview_heads": [*TRAINING, "generator.resolution=256", "resolutions=[64]"],
 }  # fmt: skip
@@ -48,7 +49,7 @@ OTHER_JOB = {
     "train_preview_heads": "steps=2",
 }  # else: another seed
 NO_FOLDER = {"convert_weights", "fetch_weights", "store"}
-NEEDS_WEIGHTS = {"evaluate_children", "find_regions", "train_encoder", "train_preview_heads"}
+NEEDS_WEIGHTS = {"evaluate_children", "find_people", "find_regions", "train_encoder", "train_preview_heads"}
 MARKS = {name: [pytest.mark.weights] for name in NEEDS_WEIGHTS}
 MARKS["evaluate_children"] += [needs_faceres]
 COMMANDS = [pytest.param(name, marks=MARKS.get(name, [])) for name in PLACES if name not in NO_FOLDER]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 from typing import Any
@@ -63,10 +64,11 @@ def directions(reader: Any) -> Directions:
 
 
 FACE = Latents(torch.zeros(8, 16))
+straight = functools.partial(Steering, search=0)  # along the directions alone
 
 
 def test_age_and_gender_are_reached(generator: Tiny, world: World) -> None:
-    (child,) = Steering(age=8, gender="female")(FACE, "male", directions(world), generator)
+    (child,) = straight(age=8, gender="female")(FACE, "male", directions(world), generator)
     assert child.reached
     assert child.read is not None
     assert child.read.age == pytest.approx(8, abs=0.5)
@@ -78,14 +80,14 @@ def test_age_and_gender_are_reached(generator: Tiny, world: World) -> None:
 
 
 def test_gender_may_be_drawn_or_left(generator: Tiny, world: World) -> None:
-    (drawn,) = Steering(age=None, gender="drawn")(FACE, "male", directions(world), generator)
+    (drawn,) = straight(age=None, gender="drawn")(FACE, "male", directions(world), generator)
     assert drawn.gender == "male"
     assert drawn.read is not None
     assert drawn.read.male > 0.9
-    (left,) = Steering(age=20, gender=None)(FACE, "male", directions(world), generator)
+    (left,) = straight(age=20, gender=None)(FACE, "male", directions(world), generator)
     assert left.steps[1] == 0
     sure = Latents(torch.eye(16)[1].repeat(8, 1) * 2)
-    (kept,) = Steering(age=20, gender="male")(sure, "male", directions(world), generator)
+    (kept,) = straight(age=20, gender="male")(sure, "male", directions(world), generator)
     assert kept.steps[1] == 0  # what is sure already is left alone
 
 
@@ -95,15 +97,15 @@ def test_one_noisy_reading_does_not_decide(generator: Tiny, world: World) -> Non
     errors = []
     for start in np.linspace(-0.5, 0.5, 12).tolist():
         face = Latents(torch.eye(16)[0].repeat(8, 1) * start)
-        (child,) = Steering(age=8, gender=None, tolerance=8.0)(face, "", directions(world), generator)
+        (child,) = straight(age=8, gender=None, tolerance=8.0)(face, "", directions(world), generator)
         errors.append(abs(30 + 10 * child.latents.ws[0, 0].item() - 8))
     assert np.mean(errors) < 2.5
 
 
 def test_several_ages_of_one_child(generator: Tiny, world: World) -> None:
-    found = Steering(ages=(2, 8, 16, 30), gender=None)(FACE, "", directions(world), generator)
+    found = straight(ages=(2, 8, 16, 30), gender=None)(FACE, "", directions(world), generator)
     assert [child.age for child in found] == [2, 8, 16, 30]
-    (alone,) = Steering(age=16, gender=None)(FACE, "", directions(world), generator)
+    (alone,) = straight(age=16, gender=None)(FACE, "", directions(world), generator)
     assert alone.steps == found[2].steps  # whatever other ages are drawn
     ages = [child.read.age for child in found if child.read]
     assert ages == pytest.approx([2, 8, 16, 30], abs=1)
@@ -112,7 +114,7 @@ def test_several_ages_of_one_child(generator: Tiny, world: World) -> None:
 
 def test_what_cannot_be_reached_is_said(generator: Tiny, world: World, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        (child,) = Steering(age=80, gender=None, bound=1.0)(FACE, "", directions(world), generator)
+        (child,) = straight(age=80, gender=None, bound=1.0)(FACE, "", directions(world), generator)
     assert not child.reached
     assert abs(child.steps[0]) <= 1
     assert "asked for 80 years: came as near as 40 years" in caplog.text
@@ -120,14 +122,14 @@ def test_what_cannot_be_reached_is_said(generator: Tiny, world: World, caplog: p
 
 def test_settings_move_the_result(generator: Tiny, world: World) -> None:
     def steps(**settings: Any) -> tuple[float, float]:
-        goal = Steering(**{"age": 8, "gender": "male", **settings})
+        goal = straight(**{"age": 8, "gender": "male", **settings})
         return goal(FACE, "", directions(world), generator)[0].steps
 
     assert steps(certainty=0.99)[1] > steps()[1]
     assert abs(steps(age=20)[0]) < abs(steps()[0])
     assert steps(bound=1.0)[0] == -1.0
     world.noise = 2.0
-    assert not Steering(age=8, gender=None, tolerance=1e-6)(FACE, "", directions(world), generator)[0].reached
+    assert not straight(age=8, gender=None, tolerance=1e-6)(FACE, "", directions(world), generator)[0].reached
 
 
 @pytest.mark.parametrize(
@@ -137,6 +139,7 @@ def test_settings_move_the_result(generator: Tiny, world: World) -> None:
         ({"age": 300.0}, "child.age=300: 0 to 80 years"),
         ({"ages": (8.0, 8.0)}, "an age stands there twice"),
         ({"certainty": 1.0}, "certainty between 0.5 and 1"),
+        ({"search": -1}, "child.search=-1: must not be negative"),
     ],
 )
 def test_impossible_wishes(settings: dict[str, Any], message: str) -> None:
@@ -146,7 +149,7 @@ def test_impossible_wishes(settings: dict[str, Any], message: str) -> None:
 
 def test_directions_without_reader_cannot_steer(generator: Tiny, tmp_path: Any) -> None:
     with pytest.raises(UserError, match="published and closed-form directions cannot steer"):
-        Steering(age=8)(FACE, "male", directions(None), generator)
+        straight(age=8)(FACE, "male", directions(None), generator)
     assert Steering(age=None, gender=None).load(generator) is None
     path = tmp_path / "d.safetensors"
     save_directions(path, Directions({"young": torch.ones(16)}), generator, {})

@@ -149,7 +149,14 @@ def test_two_sampled_couples_and_again(run: Callable[..., Ran], tmp_path: Path) 
 @pytest.mark.weights
 @needs_faceres
 def test_what_cannot_be_evaluated(run: Callable[..., Ran]) -> None:
-    tiny = ["generator=tiny", "inherit.path=null", "diversity=0", "child=fixed_steps", "threads=1"]
+    tiny = [
+        "generator=tiny",
+        "inherit.path=null",
+        "inherit.people=null",
+        "diversity=0",
+        "child=fixed_steps",
+        "threads=1",
+    ]
     assert "choose child=steered with its directions" in run("evaluate_children", *tiny, code=1).stderr
     assert "data=FOLDER must be given" in run("evaluate_children", "output_dir=a", "threads=1", code=1).stderr
     assert "no such folder" in run("evaluate_children", "output_dir=b", "data=nowhere", "threads=1", code=1).stderr
