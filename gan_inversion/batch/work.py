@@ -23,7 +23,6 @@ from ..execution.work import Job, is_out_of_memory
 from ..image import Photo, decode_photo
 from ..interfaces import AlignedFace, Aligner, OnStep
 from ..metrics.reconstruction import evaluate
-from ..metrics.verdict import Verdict, refused, verdict_of
 from ..report.family import decode
 from ..storage import Folder
 from ..store.inversions import Inverted, Task
@@ -172,7 +171,7 @@ class Batch(Job):
             self.store.put(one.inversion_key, one.record, one.face.photo_sha256)
         if one.record.inversion.finished:
             self.store.link(one.face.photo_sha256, INVERSIONS, one.inversion_key)
-        if reason := refused(self._verdict(one.record), self.task.require):
+        if reason := self.task.refusal(one.record):
             raise UserError(f"{one.item.name}: {reason}")
         return FaceDone(one.item, one.key, one.inversion_key, one.inverted, one.record.inversion.finished)
 
@@ -211,6 +210,7 @@ class Batch(Job):
         parents = {"father": father.latents, "mother": mother.latents}
         pictures = decode({**parents, **{name: child.latents for name, child in children.items()}}, generator)
         job |= {f"{role}_sha256": photo.sha256 for role, photo in one.photos.items()} | conception.files
+        job["judge"] = self.task.judge  # of the run, whatever this machine has
         seconds = {**one.seconds, "blend": blended - begin, "decode": time.perf_counter() - blended}
         return replace(one, records=records, children=children, pictures=pictures, settings=job, seconds=seconds)
 
@@ -220,13 +220,10 @@ class Batch(Job):
         more = evaluate(face, record.inversion, self.task.make_inverter().generator, missing) if missing else {}
         return replace(record, metrics={name: {**record.metrics, **more}[name] for name in self.task.metrics})
 
-    def _verdict(self, record: Record) -> Verdict | None:
-        return verdict_of(record.metrics, self.task.make_inverter().pursued) if self.task.require else None
-
     def _save(self, one: _Couple) -> CoupleDone:
         couple, done = one.item.couple, one.item.faces
         inverted = [
-            Inverted(face, record, item.inversion_key, not item.inverted, verdict=self._verdict(record))
+            Inverted(face, record, item.inversion_key, not item.inverted, verdict=self.task.verdict(record))
             for face, record, item in zip(one.faces, one.records, done, strict=True)
         ]
         family = Family(one.photos, inverted, one.children, one.pictures, one.settings)
