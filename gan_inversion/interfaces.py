@@ -237,8 +237,15 @@ class Refinement(Protocol):
         """Updates it makes for each face."""
 
     @property
+    def previews(self) -> int:
+        """Those of them that see the generator's smaller pictures."""
+
+    @property
     def optimised_metrics(self) -> tuple[str, ...]:
         """Metrics that are no longer held out."""
+
+    def check(self, generator: Generator) -> None:
+        """Raises UserError if it cannot refine what this generator draws: before any face is inverted."""
 
     def __call__(self, generator: Generator, target: Tensor, found: Inversion, on_step: OnStep) -> Inversion:
         """target [1, 3, R, R] -> the inversion, refined; each step is told as one of face 0."""

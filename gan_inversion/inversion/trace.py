@@ -15,7 +15,7 @@ FRAME = 256  # pixels
 
 @dataclass(frozen=True)
 class Trace:
-    losses: Mapping[str, np.ndarray]  # name -> [steps]
+    losses: Mapping[str, np.ndarray]  # name -> [steps]; NaN where a step had no such loss
     ws: np.ndarray  # [steps, L, D] float32
     frames: np.ndarray  # uint8 [frames, 256, 256, 3], every so many steps
 
@@ -38,6 +38,7 @@ class Recorder:
         self.then(step)
 
     def trace(self, face: int) -> Trace:
-        losses = self._losses[face]
-        columns = {name: np.array([row[name] for row in losses]) for name in losses[0]}
+        losses = self._losses[face]  # those of a refinement are not those of the search
+        names = dict.fromkeys(name for row in losses for name in row)
+        columns = {name: np.array([row.get(name, np.nan) for row in losses]) for name in names}
         return Trace(columns, np.stack(self._ws[face]), np.stack(self._frames[face]))
