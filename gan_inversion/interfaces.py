@@ -83,7 +83,14 @@ class WStatistics:
     @cached_property
     def p_colour(self) -> Tensor:
         """[D, D]: the inverse of p_whiten, which takes whitened coordinates back to P."""
-        inverse: Tensor = self.p_whiten.double().inverse().float()
+        import torch  # here: see above
+
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # the same bits whatever the number of cores, and whoever asks first
+        try:
+            inverse: Tensor = self.p_whiten.double().inverse().float()
+        finally:
+            torch.set_num_threads(threads)
         return inverse
 
     @cached_property
