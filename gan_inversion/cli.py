@@ -30,8 +30,10 @@ CONFIGS = next(  # of the clone, or of an installed package
     _PACKAGE / "configs",
 )
 OLD_NAMES = (  # understood for one version: where an argument has it, what it is called now
-    (r"^([+~]*(?:losses|metrics|recipes)\b.*)\b(row_distance)\b", "delta_norm"),
-    (r"^([+~]*)(runner\.batch)(?==)", "runner.batch_size"),
+    (r"^([+~]*(?:losses|metrics)\b.*)\b(row_distance)\b", "delta_norm"),
+    (r"^([+~]*recipes\b.*\b(?:losses|metrics)(?:\.|=\[[^]]*|=\{[^}]*))\b(row_distance)\b", "delta_norm"),
+    (r"^([+~]*(?:recipes\b.*[^\w.])?)(runner\.batch)(?==|$)", "runner.batch_size"),
+    (r"^(\+*(?:recipes\b.*[^\w.])?runner=\{(?:[^}]*,)?\s*)(batch)(?=\s*:)", "batch_size"),
     (r"^(aligner=(?:\w+,)*)(none)(?=,|$)", "prealigned"),
 )
 WIDTH = 100  # characters of the overview

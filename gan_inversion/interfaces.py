@@ -83,7 +83,14 @@ class WStatistics:
     @cached_property
     def p_colour(self) -> Tensor:
         """[D, D]: the inverse of p_whiten, which takes whitened coordinates back to P."""
-        inverse: Tensor = self.p_whiten.double().inverse().float()
+        import torch  # here: see above
+
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # the same bits whatever the number of cores, and whoever asks first
+        try:
+            inverse: Tensor = self.p_whiten.double().inverse().float()
+        finally:
+            torch.set_num_threads(threads)
         return inverse
 
     @cached_property
@@ -249,8 +256,15 @@ class Refinement(Protocol):
         """Updates it makes for each face."""
 
     @property
+    def previews(self) -> int:
+        """Those of them that see the generator's smaller pictures."""
+
+    @property
     def optimised_metrics(self) -> tuple[str, ...]:
         """Metrics that are no longer held out."""
+
+    def check(self, generator: Generator) -> None:
+        """Raises UserError if it cannot refine what this generator draws: before any face is inverted."""
 
     def __call__(self, generator: Generator, target: Tensor, found: Inversion, on_step: OnStep) -> Inversion:
         """target [1, 3, R, R] -> the inversion, refined; each step is told as one of face 0."""

@@ -35,6 +35,7 @@ from .couples import Couple
 
 COUPLES, THUMBS, DONE, FAILED, TIMINGS = "couples", "thumbs", "done.json", "failed.json", "timings.json"
 BEGUN, SHEET = "begun.json", "contact_sheet"
+VERDICT = {"": "verdict", "_network": "network"}  # ending of a column -> what it tells of a parent's verdict
 PART = re.compile(r"\..+\.[0-9a-f]{12}\.part")  # how `storage.write_atomically` calls what is not whole yet
 
 
@@ -163,7 +164,7 @@ def rows_of(couple: Couple, document: Mapping[str, Any], warnings: Sequence[Sequ
         parents |= {f"{role}_{fact}": parent[fact] for fact in ("stopped", "steps", "store_key", "photo_sha256")}
         parents["inversion_seed"] = parent["settings"]["seed"]
         if "identity" in parent:
-            parents |= {f"{role}_verdict": parent["identity"]["verdict"]}
+            parents |= {f"{role}_verdict{part}": parent["identity"][name] for part, name in VERDICT.items()}
     rows = []
     for name, child in document["children"].items():
         asked, read = child.get("asked_for", {}), child.get("read_by_what_steered", {})

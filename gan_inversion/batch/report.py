@@ -10,12 +10,12 @@ from typing import Any
 
 from ..errors import UserError
 from ..image import SYNTHETIC
-from ..inversion.inverter import Inverter
 from ..latents import to_json
 from ..report.batch_page import page
 from ..report.run_folder import JOB, job_today, open_folder, provenance, what_differs
 from ..runtime import versions
 from ..storage import Folder
+from ..store.inversions import Task
 from .couples import Manifest
 from .folder import COUPLES, TIMINGS, facts_of_marker, read_json, row_without_child
 from .state import CHUNK, Counts
@@ -39,9 +39,7 @@ def open_batch(output: Folder, job: Mapping[str, Any], files: Mapping[str, str],
         output.write(name, text.encode())
 
 
-def write_report(
-    manifest: Manifest, output: Folder, counts: Counts, inverter: Inverter, settings: Mapping[str, Any]
-) -> Counts:
+def write_report(manifest: Manifest, output: Folder, counts: Counts, task: Task, settings: Mapping[str, Any]) -> Counts:
     """Write the tables and the page, and last batch.json; returns the counts as the markers have them."""
     rows, timings = list[dict[str, Any]](), list[dict[str, Any]]()
     states = {"done": 0, "failed": 0, "not done": 0}
@@ -58,9 +56,10 @@ def write_report(
                 timings.append({"id": couple.id, **seconds_of(clocks.get(f"{couple.id}/{TIMINGS}", b""))})
             else:
                 rows.append(row_without_child(couple, marker["status"], marker.get("error")))
+    inverter = task.make_inverter()
     generator = inverter.generator
     facts = {**SYNTHETIC, **provenance(generator), "versions": versions(), "couples": states}
-    statuses = {name: "optimised" if name in inverter.pursued else "held out" for name in settings["metrics"]}
+    statuses = {name: "optimised" if name in inverter.pursued else "held out" for name in task.metrics}
     files = {
         "results.csv": csv_of(rows),
         "results.parquet": parquet_of(rows),

@@ -23,7 +23,6 @@ from ..execution.work import Job, is_out_of_memory
 from ..image import Photo, decode_photo
 from ..interfaces import AlignedFace, Aligner, OnStep
 from ..metrics.reconstruction import evaluate
-from ..metrics.verdict import Verdict, refused, verdict_of
 from ..report.family import decode
 from ..storage import Folder
 from ..store.inversions import Inverted, Task, tuned_couple
@@ -173,7 +172,7 @@ class Batch(Job):
             self.store.put(one.inversion_key, one.record, one.face.photo_sha256)
         if one.record.inversion.finished:
             self.store.link(one.face.photo_sha256, INVERSIONS, one.inversion_key)
-        if not self._tunes and (reason := refused(self._verdict(one.record), self.task.require)):
+        if not self._tunes and (reason := self.task.refusal(one.record)):
             raise UserError(f"{one.item.name}: {reason}")
         return FaceDone(one.item, one.key, one.inversion_key, one.inverted, one.record.inversion.finished)
 
@@ -217,7 +216,7 @@ class Batch(Job):
             return found
         records = [self._measured(face, record) for face, record in zip(one.faces, one.records, strict=True)]
         return [
-            Inverted(face, record, key, known, verdict=self._verdict(record))
+            Inverted(face, record, key, known, verdict=self.task.verdict(record))
             for face, record, key, known in zip(one.faces, records, keys, before, strict=True)
         ]
 
@@ -236,6 +235,7 @@ class Batch(Job):
         parents = {"father": father.latents, "mother": mother.latents}
         pictures = decode({**parents, **{name: child.latents for name, child in children.items()}}, generator)
         job |= {f"{role}_sha256": photo.sha256 for role, photo in one.photos.items()} | conception.files
+        job["judge"] = self.task.judge  # of the run, whatever this machine has
         seconds = {**one.seconds, "blend": blended - begin, "decode": time.perf_counter() - blended}
         return replace(one, inverted=inverted, children=children, pictures=pictures, settings=job, seconds=seconds)
 
@@ -244,9 +244,6 @@ class Batch(Job):
         missing = [name for name in self.task.metrics if name not in record.metrics]
         more = evaluate(face, record.inversion, self.task.make_inverter().generator, missing) if missing else {}
         return replace(record, metrics={name: {**record.metrics, **more}[name] for name in self.task.metrics})
-
-    def _verdict(self, record: Record) -> Verdict | None:
-        return verdict_of(record.metrics, self.task.make_inverter().pursued) if self.task.require else None
 
     def _save(self, one: _Couple) -> CoupleDone:
         couple = one.item.couple

@@ -121,7 +121,7 @@ def _warn_outside(role: str, parent: Inversion, generator: Generator) -> None:
         norm = p_norm(parent.ws[None], statistics).item()
         log.warning(
             "the %s's latents lie outside the generator's population (P-norm %.0f, samples have 1): children are made of "
-            "what of the person lies inside. Invert the photograph anew with space=p.",
+            "what of the person lies inside. Invert the photograph anew with space=p space.reach=3.",
             role, norm,
         )  # fmt: skip
 

@@ -77,7 +77,7 @@ class Batch(Inverting, Conceiving):
                 f"{couples.stopped_by} {counts.done} of {counts.total} couples are done and kept; then the same command "
                 "goes on."
             )
-        counts = write_report(manifest, output, counts, inverter, job)
+        counts = write_report(manifest, output, counts, task, job)
         say_goodbye(output, counts, bool(interrupted))
 
     def family(self, settings: Mapping[str, Any], seed: int) -> Family:

@@ -87,6 +87,10 @@ class Inverting(Common):
             self.generator, self.device, self.space, self.start, self.losses, self.inversion, self.refine
         )
 
+    def judging(self) -> dict[str, Any]:
+        """What decides which inversions are accepted: it changes none of them, but what comes of them."""
+        return {"require": self.inversion.require, "judge": self.task().judge}
+
     def task(self) -> Task:
         """What runners hand to their workers. Raises UserError for unknown metrics."""
         require = self.inversion.require

@@ -46,6 +46,11 @@ class Inverter:
     optimiser: Optimiser
     refine: Refinement | None = None
 
+    def __post_init__(self) -> None:
+        """Raises UserError for a refinement that does not fit the generator: not after each face's search."""
+        if self.refine:
+            self.refine.check(self.generator)
+
     @property
     def steps(self) -> int:
         """Updates for each face."""
@@ -62,7 +67,7 @@ class Inverter:
             self.generator, targets, self.space, self.start, self.losses, self.optimiser, seeds, names, listen
         )
         if self._refines_each:
-            found = [self._refined(i, targets[i : i + 1], one, on_step) for i, one in enumerate(found)]
+            found = self._each_refined(targets, found, on_step)
         return [
             dataclasses.replace(result, settings=self.settings(seed, name))
             for result, seed, name in zip(found, seeds, names, strict=True)
@@ -75,7 +80,7 @@ class Inverter:
         """
         return {
             "generator": self.generator.sha256,
-            "previews": self.generator.previews_sha256 if self.optimiser.previews else "",
+            "previews": self.generator.previews_sha256 if self._sees_previews else "",
             "space": describe(self.space),
             "start": self.start.identity(name),
             "losses": {key: describe(loss) for key, loss in self.losses.items()},
@@ -95,8 +100,22 @@ class Inverter:
         """The steps of the search as the first of all."""
         return lambda step: on_step(dataclasses.replace(step, steps=self.steps))
 
+    @property
+    def _sees_previews(self) -> bool:
+        return bool(self.optimiser.previews) or (self.refine is not None and self.refine.previews > 0)
+
+    def _each_refined(self, targets: Tensor, found: Sequence[Inversion], on_step: OnStep | None) -> list[Inversion]:
+        """One after the other. After Ctrl-C, here or before, nothing is begun: what was not refined is not finished."""
+        done: list[Inversion] = []
+        for i, one in enumerate(found):
+            if all(other.finished for other in (*found, *done)):
+                done.append(self._refined(i, targets[i : i + 1], one, on_step))
+            else:
+                done.append(dataclasses.replace(one, stopped="interrupted"))
+        return done
+
     def _refined(self, index: int, target: Tensor, found: Inversion, on_step: OnStep | None) -> Inversion:
-        """Each face by itself. What is interrupted here keeps its latents, and is marked so."""
+        """What is interrupted here keeps its latents, and is marked so."""
         if self.refine is None or not found.finished:
             return found
         try:

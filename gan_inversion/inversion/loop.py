@@ -71,6 +71,13 @@ class Optimiser:
                 "set inversion.previews=[] inversion.previews_until=[]"
             )
 
+        seen = sum(self.resolution(step) is None for step in range(self.steps + 1))
+        if self.patience and seen <= self.patience:
+            raise UserError(
+                f"inversion.patience={self.patience} judges true pictures, and {seen} of the steps see them: it would stop "
+                "nothing. Set it lower, or inversion.previews=[] inversion.previews_until=[] and more inversion.steps."
+            )
+
     def settings(self) -> dict[str, Any]:
         """The fields that can change this recipe's result."""
         fields = asdict(self)

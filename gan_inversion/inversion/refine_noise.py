@@ -30,12 +30,15 @@ class NoiseMaps(Refining):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.noise < 0:
+        if not self.noise >= 0:  # NaN is refused too
             raise UserError(f"refine.noise={self.noise:g}: must not be negative.")
 
-    def begin(self, generator: Generator, found: Inversion) -> _Maps:
+    def check(self, generator: Generator) -> None:
         if not generator.noise_maps():
             raise UserError("refine=noise: this generator has no noise maps.")
+
+    def begin(self, generator: Generator, found: Inversion) -> _Maps:
+        self.check(generator)
         return _Maps(generator, found, self.noise)
 
 

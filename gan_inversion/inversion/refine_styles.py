@@ -31,7 +31,7 @@ class Styles(Refining):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.reach is not None and self.reach <= 0:
+        if self.reach is not None and not self.reach > 0:  # NaN is refused too
             raise UserError(f"refine.reach={self.reach:g}: must be above 0, or null.")
 
     def begin(self, generator: Generator, found: Inversion) -> _Offset:

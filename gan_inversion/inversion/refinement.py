@@ -29,10 +29,13 @@ class Features(Refining):
 
     side: int = 64
 
-    def begin(self, generator: Generator, found: Inversion) -> _Delta:
+    def check(self, generator: Generator) -> None:
         if self.side not in generator.feature_sides:
             sides = ", ".join(map(str, generator.feature_sides)) or "none that can be added to"
             raise UserError(f"refine.side={self.side}: the features of this generator are {sides}.")
+
+    def begin(self, generator: Generator, found: Inversion) -> _Delta:
+        self.check(generator)
         return _Delta(generator, found, self.side)
 
 

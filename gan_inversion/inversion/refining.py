@@ -68,11 +68,12 @@ class Refining:
     sharp: float = 2.0
 
     def __post_init__(self) -> None:
-        if min(self.previews, self.lpips, self.pixel, self.identity, self.sharp) < 0 or self.whole < 1:
+        numbers = (self.previews, self.lpips, self.pixel, self.identity, self.sharp)
+        if not all(number >= 0 for number in numbers) or self.whole < 1:  # NaN is refused too
             raise UserError("refine: weights and previews must not be negative, whole at least 1.")
         if not (self.lpips or self.pixel):
             raise UserError("refine.lpips=0 refine.pixel=0: one of them must have a weight.")
-        if self.learning_rate <= 0 or self.correct_every < 1:
+        if not self.learning_rate > 0 or self.correct_every < 1:
             raise UserError("refine.learning_rate must be above 0, refine.correct_every at least 1.")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise UserError(f"refine.betas={list(self.betas)}: from 0 to below 1")
@@ -94,6 +95,9 @@ class Refining:
             "sharp": Pixel(self.sharp, "l1", (512,)),
         }
         return {name: loss for name, loss in losses.items() if loss.weight}
+
+    def check(self, generator: Generator) -> None:
+        """Raises UserError if the generator has nothing that this refinement moves. Here: all have."""
 
     def begin(self, generator: Generator, found: Inversion) -> Moved:
         """Where the search of this refinement starts: nothing added. Raises UserError if the generator cannot."""
@@ -191,7 +195,9 @@ class _View:
         """Add to the leaves' gradients; the picture that was seen, and its losses."""
         resolution, parts = None if whole else min(PREVIEW, self.generator.resolution), self.moved.parts()
         image = self.generator.synthesis(self.ws, resolution=resolution, **parts)
-        if not whole:
+        if not whole and not image.requires_grad:  # a preview in which what moves has no part: the true picture instead
+            image = area_resize(self.generator.synthesis(self.ws, **parts), image.shape[-1])
+        elif not whole:
             if step % self.refine.correct_every == 0:
                 with torch.no_grad():  # as in `loop`: what the preview lacks of the true picture
                     true = self.generator.synthesis(self.ws, **parts)

@@ -92,7 +92,7 @@ class FromEncoder:
     reach: float | None = 1.5
 
     def __post_init__(self) -> None:
-        if self.reach is not None and self.reach <= 0:
+        if self.reach is not None and not self.reach > 0:  # NaN is refused too
             raise UserError(f"start.reach={self.reach:g}: must be above 0, or null.")
 
     is_stochastic = False  # whether the seed matters

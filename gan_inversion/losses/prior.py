@@ -44,7 +44,7 @@ class DeltaNorm:
     late: float = 3.0
 
     def __post_init__(self) -> None:
-        if self.late < 0:
+        if not self.late >= 0:
             raise UserError(f"losses.delta_norm.late={self.late:g}: must be at least 0.")
 
     @property
@@ -53,7 +53,7 @@ class DeltaNorm:
 
     def bind(self, target: Target) -> BoundLoss:
         def loss(trial: Trial) -> Tensor:
-            first = round(LATE * trial.ws.shape[1])
+            first = min(round(LATE * trial.ws.shape[1]), trial.ws.shape[1] - 1)  # a single row is late, too
             return delta_norm(trial.ws) + (self.late * delta_norm(trial.ws[:, first:]) if self.late else 0.0)
 
         return loss

@@ -80,16 +80,22 @@ def run(inverter: Inverter, face: AlignedFace, seed: int) -> Run:
 
 
 def measure(run: Run, face: AlignedFace, inverter: Inverter, metrics: Sequence[str], points: int) -> dict[str, Any]:
-    """Metrics of the result with their status, and of `points` steps on the way to it, evenly spread over time."""
+    """Metrics of the result with their status, and of `points` steps on the way to it, evenly spread over time.
+
+    The last point is the result. Those before it are drawn from their ws alone: what is refined or optimised beside ws is
+    known at the end only.
+    """
     values = evaluate(face, run.inversion, inverter.generator, metrics)
     end, curve = run.way[-1][0], []
-    for i in range(points if points > 1 else 0):
+    for i in range(points - 1):
         seconds, ws = min(run.way, key=lambda item: abs(item[0] - end * i / (points - 1)))
-        midway = dataclasses.replace(run.inversion, ws=ws)
+        midway = Inversion(ws, run.inversion.generator_sha256)
         curve.append({"seconds": seconds, **evaluate(face, midway, inverter.generator, metrics)})
+    if points > 1:
+        curve.append({"seconds": end, **values})
     return {
         "seconds": run.seconds,
-        "steps": run.inversion.steps,
+        "steps": run.inversion.steps + (inverter.refine.steps if inverter.refine else 0),
         "metrics": report(values, inverter.pursued),
         "curve": curve,
     }
@@ -191,7 +197,9 @@ def compare_all(
         raise UserError("no photograph gave a face to compare recipes on.")
     for inverter in inverters.values():
         steps = 2 * len(inverter.optimiser.previews) + 1  # enough to meet each resolution
-        dataclasses.replace(inverter, optimiser=dataclasses.replace(inverter.optimiser, steps=steps))(faces[:1], [seed])
+        dataclasses.replace(inverter, optimiser=dataclasses.replace(inverter.optimiser, steps=steps, patience=0))(
+            faces[:1], [seed]
+        )
     results: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in inverters}
     for face in faces:
         runs = {name: run(inverter, face, seed) for name, inverter in inverters.items()}

@@ -12,6 +12,7 @@ from ..errors import UserError
 SAME, ALIKE, OTHER = "the same person", "a look-alike", "someone else"
 REQUIRE = {"warn": OTHER, "look_alike": ALIKE, "same_person": SAME}  # value of the key -> the least that is accepted
 RANKS = {SAME: 2, ALIKE: 1, OTHER: 0}
+JUDGES = ("identity_faceres", "identity_dlib")  # metrics that verdicts are given by, the better one first
 # Number from which an inversion is the same person, and a look-alike (docs/quality.md says how they were found). Of
 # FaceRes' cosine, which no loss sees; of dlib's distance, and of that where it was optimised and so flatters.
 FACERES, DLIB, DLIB_OPTIMISED = (0.83, 0.60), (0.45, 0.60), (0.25, 0.45)
@@ -33,7 +34,7 @@ class Verdict:
 
 def judge() -> str:
     """The metric that verdicts are given by: FaceRes' where it was fetched, else dlib's."""
-    return "identity_faceres" if path_of(read_catalogue()["faceres"]).is_file() else "identity_dlib"
+    return JUDGES[0] if path_of(read_catalogue()["faceres"]).is_file() else JUDGES[1]
 
 
 def verdict_of(metrics: Mapping[str, float], pursued: Collection[str]) -> Verdict | None:
@@ -61,5 +62,5 @@ def refused(verdict: Verdict | None, require: str | None) -> str:
         return ""
     return (
         f"its inversion is {verdict}, and inversion.require={require}. Take a sharper photograph, more from the front, or "
-        "more inversion.steps; or accept it with inversion.require=warn."
+        "more inversion.steps; or accept it with inversion.require=warn overwrite=true."
     )

@@ -131,7 +131,9 @@ def what_differs(known: Any, job: Mapping[str, Any]) -> str:
             f"is this job's, made with other versions ({told}), which may draw other bits. Choose another folder, "
             "install those versions, or make it anew by overwrite=true."
         )
-    return "holds another job. Choose another folder, or overwrite=true."
+    other = [name for name in {**known, **job} if known.get(name) != job.get(name)] if known else []
+    told = f" What differs: {', '.join(other)}." if other else ""
+    return f"holds another job. Choose another folder, or overwrite=true.{told}"
 
 
 def _begun(folder: Path, present: set[str]) -> bool:

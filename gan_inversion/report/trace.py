@@ -53,12 +53,16 @@ def veiled(pixels: np.ndarray, kinds: Iterable[str]) -> np.ndarray:
 
 
 def plot_losses(losses: Mapping[str, np.ndarray], every: int = 1) -> Figure:
-    """Each loss [points] relative to its first value, logarithmic; `every`: steps from one point to the next."""
+    """Each loss [points] relative to its first value, logarithmic; `every`: steps from one point to the next.
+
+    Points that are NaN, of a loss that these steps do not have, are left out.
+    """
     figure, (axes,) = new_figure(9, 5, "losses")
     for colour, (name, values) in zip(cycle(COLOURS), losses.items(), strict=False):
         first = next((v for v in values if v > 0), 1.0)
-        share = np.clip(values / first, 1e-3, 1e3)  # a loss that reaches 0 has no logarithm
-        axes.plot(np.arange(len(values)) * every, share, color=colour, linewidth=1.8, label=name)
+        known = np.isfinite(values)
+        share = np.clip(values / first, 1e-3, 1e3)[known]  # a loss that reaches 0 has no logarithm
+        axes.plot((np.arange(len(values)) * every)[known], share, color=colour, linewidth=1.8, label=name)
     axes.set(xlabel="step", ylabel="loss / its first value", yscale="log")
     axes.locator_params(axis="x", integer=True)
     plain_numbers(axes.yaxis)

@@ -22,11 +22,12 @@ class P:
     """
 
     name: ClassVar[str] = "p"
+    version: ClassVar[int] = 2
 
     reach: float = REACH
 
     def __post_init__(self) -> None:
-        if self.reach <= 0:
+        if not self.reach > 0:  # NaN is refused too
             raise UserError(f"space.reach={self.reach:g}: must be above 0.")
 
     def encode(self, ws: Tensor, generator: Generator) -> Tensor:

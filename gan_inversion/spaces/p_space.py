@@ -13,6 +13,7 @@ from torch import Tensor
 from ..interfaces import WStatistics
 
 REACH = 3.0  # deviations, in whitened P, that `draw_back` leaves
+MOVED = 1.0  # P-norm of what `draw_back` takes away, up to which ws count as inside
 
 
 def to_p(w: Tensor) -> Tensor:
@@ -49,5 +50,10 @@ def draw_back(ws: Tensor, statistics: WStatistics, reach: float = REACH) -> Tens
 
 
 def is_inside(ws: Tensor, statistics: WStatistics, reach: float = REACH) -> bool:
-    """Whether ws [..., D] are within `reach` along every axis, but for rounding: what `draw_back` leaves as it is."""
-    return bool((whiten(ws, statistics).abs() <= reach * 1.01).all())
+    """Whether ws [..., D] are such as the generator draws: in no row does `draw_back` move them by much.
+
+    Much is more than `MOVED`, in deviations squared and averaged over the axes. Two of three samples have a coordinate of
+    their 512 beyond 3 deviations, and of 4000 none is moved by more than 0.14; inversions in W+ are, by hundreds.
+    """
+    beyond = (whiten(ws, statistics).abs() - reach).clamp_min(0)
+    return bool((beyond.square().mean(-1) <= MOVED).all())

@@ -14,7 +14,7 @@ from ..interfaces import AlignedFace, Inversion, OnStep
 from ..inversion.inverter import Inverter
 from ..inversion.trace import Recorder, Trace
 from ..metrics.reconstruction import evaluate
-from ..metrics.verdict import SAME, Verdict, refused, verdict_of
+from ..metrics.verdict import JUDGES, SAME, Verdict, refused, verdict_of
 from .store import INVERSIONS, Record, Store
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,21 @@ class Task(Job):
     metrics: tuple[str, ...]
     trace_every: int = 0
     require: str | None = None  # the least verdict that is accepted; None: none is given
+
+    @property
+    def judge(self) -> str | None:
+        """The metric that verdicts are given by; None where none are."""
+        return next((name for name in JUDGES if name in self.metrics), None) if self.require else None
+
+    def verdict(self, record: Record) -> Verdict | None:
+        """By the metrics that were asked for, whatever others the store has."""
+        return (
+            verdict_of({self.judge: record.metrics[self.judge]}, self.make_inverter().pursued) if self.judge else None
+        )
+
+    def refusal(self, record: Record) -> str:
+        """Why an inversion is not accepted; empty if it is, or was cut short: what is not finished is not judged."""
+        return refused(self.verdict(record), self.require) if record.inversion.finished else ""
 
     @property
     def together(self) -> int:
@@ -106,8 +121,8 @@ def tuned_couple(
             for face in faces:  # it is made of both: whoever forgets one photograph forgets it
                 store.link(face.photo_sha256, INVERSIONS, key)
         asked = {name: record.metrics[name] for name in task.metrics}
-        verdict = verdict_of(asked, inverter.pursued) if task.require else None
-        if reason := refused(verdict, task.require):
+        verdict = task.verdict(record)
+        if reason := task.refusal(record):
             failed.append(Failed(one.face, f"{one.face.name}: {reason}"))
             continue
         tell(one.face.name, verdict)
@@ -174,8 +189,8 @@ def invert_faces(
             if record.inversion.finished:  # another photograph may have had the same crop
                 store.link(face.photo_sha256, INVERSIONS, key)
             asked = {name: record.metrics[name] for name in task.metrics}
-            verdict = verdict_of(asked, inverter.pursued) if task.require else None
-            if reason := refused(verdict, task.require):
+            verdict = task.verdict(record)
+            if reason := task.refusal(record):
                 failed.append(Failed(face, f"{face.name}: {reason}"))
                 log.error("%s: %s", face.name, reason)
                 continue

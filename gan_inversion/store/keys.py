@@ -20,7 +20,9 @@ def job_of(command: str, keys: Any) -> dict[str, Any]:
     commands add their hashes.
     """
     fields = {field.name: getattr(keys, field.name) for field in dataclasses.fields(keys)}
-    return {"command": command} | {name: _told(value) for name, value in fields.items() if name not in ELSEWHERE}
+    judging = keys.judging() if hasattr(keys, "judging") else {}
+    told = {name: _told(value) for name, value in fields.items() if name not in ELSEWHERE}
+    return {"command": command} | told | judging
 
 
 def _told(value: Any) -> Any:

@@ -14,7 +14,7 @@ from gan_inversion.generators.tiny import Tiny, tiny
 from gan_inversion.image import to_tensor
 from gan_inversion.inversion.encoder import ENCODER, Encoder, encode, load_encoder, look
 from gan_inversion.inversion.starts import FromEncoder
-from gan_inversion.spaces.p_space import is_inside
+from gan_inversion.spaces.p_space import whiten
 from gan_inversion.training.encoder import measure_encoder, unexplained
 from tests.conftest import drawn, latents, make_inverter, real
 
@@ -74,9 +74,11 @@ def test_the_reach_of_a_start(generator: Tiny, tmp_path: Path) -> None:
     save_trained(Path(path), ENCODER, encoder, generator, {})
     target = to_tensor(drawn(generator, 1).pixels)
     near, far, free = (FromEncoder(path, reach=reach)(generator, target, "a", 0) for reach in (0.5, 1.5, None))
-    assert is_inside(near, generator.statistics(), 0.5)
-    assert is_inside(far, generator.statistics(), 1.5) and not is_inside(far, generator.statistics(), 0.5)
-    assert not is_inside(free, generator.statistics(), 1.5)
+    ends = [whiten(ws, generator.statistics()).abs().max().item() for ws in (near, far, free)]
+    assert ends[:2] == pytest.approx([0.5, 1.5], rel=0.01)
+    assert ends[2] > 1.51
+    with pytest.raises(UserError, match=r"start.reach=nan"):
+        FromEncoder(path, reach=float("nan"))
 
 
 @pytest.mark.weights

@@ -193,6 +193,15 @@ def test_plateau_stops_a_face(generator: Tiny) -> None:
     assert trail[-1].step == found.steps
 
 
+def test_patience_that_could_stop_nothing_is_refused() -> None:
+    """It begins with the first true picture: so many more of them must follow."""
+    assert Optimiser(20, (16,), (0.8,), patience=4).patience == 4  # 4 updates and the result see true pictures
+    with pytest.raises(UserError, match=r"inversion.patience=5 judges true pictures, and 5 of the steps see them"):
+        Optimiser(20, (16,), (0.8,), patience=5)
+    with pytest.raises(UserError, match=r"inversion.patience=3 .* and 3 of"):
+        Optimiser(2, (), (), patience=3)
+
+
 @dataclasses.dataclass(frozen=True)
 class BreaksAt:
     """A loss that turns NaN at a given call."""

@@ -186,3 +186,11 @@ def test_lpips_size_weights_add_up(generator: Tiny) -> None:
     one, half = (LPIPS(sizes=(size,), size_weights=(1.0,)).bind(target)(a) for size in (64, 48))
     both = LPIPS(sizes=(64, 48), size_weights=(1.0, 0.5)).bind(target)(a)
     assert torch.allclose(both, one + 0.5 * half)
+
+
+def test_a_single_row_is_at_its_mean(generator: Tiny) -> None:
+    ws = torch.randn(2, 1, 8, generator=torch.Generator().manual_seed(0))
+    loss = DeltaNorm().bind(Target(torch.zeros(2, 3, 8, 8), generator.statistics()))
+    assert loss(Trial(torch.zeros(2, 3, 8, 8), ws)).tolist() == [0.0, 0.0]
+    with pytest.raises(UserError, match=r"losses.delta_norm.late=nan"):
+        DeltaNorm(late=float("nan"))

@@ -19,6 +19,7 @@ from gan_inversion.execution.work import Job, Listed
 from gan_inversion.generators.tiny import Tiny, tiny
 from gan_inversion.interfaces import Inversion, OnStep, Step
 from gan_inversion.inversion.inverter import Inverter
+from gan_inversion.metrics.reconstruction import OF_IMAGES
 from gan_inversion.store.inversions import Inverted, Task, invert_faces
 from gan_inversion.store.store import Record, Store
 from tests.conftest import drawn, make_inverter
@@ -172,3 +173,16 @@ def test_ctrl_c_hands_in_what_was_begun(generator: Tiny, tmp_path: Path, runner:
     assert [item.face.name for item in found] == ["face0", "face1"]
     assert {item.inversion.stopped for item in found} == {"interrupted"}
     assert list(tmp_path.iterdir()) == []  # nothing of it is stored as finished
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_only_what_is_finished_is_refused(generator: Tiny, monkeypatch: pytest.MonkeyPatch, stopped: bool) -> None:
+    """An inversion that was cut short is nobody yet: it is handed in as interrupted, with what can be said of it."""
+    monkeypatch.setitem(OF_IMAGES, "identity_faceres", lambda a, b: 0.3)
+    task = Task(functools.partial(build, 4), ("mse", "identity_faceres"), require="same_person")
+    on_step = interrupt_at(2) if stopped else print
+    found, failed = invert_faces([drawn(generator, 0)], [0], task, Local(), Store(None), on_step)
+    assert [(item.inversion.stopped, str(item.verdict)) for item in found] == [
+        ("interrupted", "someone else (FaceRes 0.30)")
+    ] * stopped
+    assert len(failed) == (not stopped)
