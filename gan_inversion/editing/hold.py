@@ -10,8 +10,8 @@ pleases a reader by accident in one view does not in the next.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from ..interfaces import Generator, Latents
 from ..latents import render
 from ..spaces.p import P
 from .reader import YEARS, Reader
+from .scene import scene_of
 
 COARSE = 128  # pixels of the first steps; the last see 256
 RATE, BETAS, FALL = (
@@ -56,11 +57,12 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Colours:
-    """Of the skin and of the hair in one picture, and where they were seen."""
+    """Of the skin and of the hair in one picture, and where they were seen; and how the head was held."""
 
     values: Tensor  # [2, 3], in [-1, 1]
     masks: Tensor  # [2, 1, 256, 256]
     seen: tuple[bool, bool]
+    scene: Mapping[str, float] = field(default_factory=dict)
 
 
 def colours_of(image: Tensor) -> Colours:
@@ -70,7 +72,7 @@ def colours_of(image: Tensor) -> Colours:
     found = skin_mask(mesh), hair_mask(mesh, person_mask(image)[0, 0].cpu().numpy())
     masks = torch.from_numpy(np.stack(found)).float()[:, None].to(image.device)
     skin, hair = (int(mask.sum()) >= least for mask, least in zip(found, LEAST, strict=True))
-    return Colours(mean_colours(image, masks), masks, (skin, hair))
+    return Colours(mean_colours(image, masks), masks, (skin, hair), scene_of(image))
 
 
 def between(own: Tensor, parents: Sequence[Tensor]) -> Tensor:

@@ -23,6 +23,7 @@ from .files import Directions, load_directions
 from .hold import Colours, Person, Wanted, colours_of
 from .labels import log_odds
 from .loop import Goal, Loop
+from .scene import NEUTRAL, SCENES, settle
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class Steering:
 
     ages: one child at several ages, instead of `age`. tolerance: years. certainty: probability of the gender. bound:
     farthest step along a direction, in standard deviations; beyond it faces fall apart. search: gradient steps that hold the
-    person, 0: the directions alone.
+    person, 0: the directions alone. scene: whose pose and smile a child has: neutral, father, mother; None: their mixture's.
     """
 
     name: ClassVar[str] = "steered"
@@ -66,6 +67,7 @@ class Steering:
     certainty: float = 0.9
     bound: float = 4.5
     search: int = 12
+    scene: str | None = "neutral"
 
     def __post_init__(self) -> None:
         if self.gender not in (None, "drawn", *GENDERS):
@@ -77,6 +79,8 @@ class Steering:
                 raise UserError(f"child.age={age:g}: 0 to 80 years can be asked for.")
         if self.tolerance <= 0 or not 0.5 < self.certainty < 1 or self.bound <= 0:
             raise UserError("child: tolerance and bound must be above 0, certainty between 0.5 and 1.")
+        if self.scene not in (None, *SCENES):
+            raise UserError(f"child.scene={self.scene}: choose one of {', '.join(SCENES)}, or null.")
         if self.search < 0:
             raise UserError(f"child.search={self.search}: must not be negative.")
 
@@ -93,8 +97,9 @@ class Steering:
     def colours_of(
         self, parents: Sequence[Latents], directions: Directions | None, generator: Generator
     ) -> list[Colours]:
-        """What their children's skin and hair are to lie between; nothing where nothing is searched."""
-        return [colours_of(render(generator, parent)) for parent in parents] if self.search and directions else []
+        """What their children's skin and hair are to lie between, and how heads were held; nothing if not asked for."""
+        asked = directions is not None and (self.search or self.scene)
+        return [colours_of(render(generator, parent)) for parent in parents] if asked else []
 
     def __call__(
         self,
@@ -109,6 +114,11 @@ class Steering:
         gender = drawn if self.gender == "drawn" else self.gender or ""
         if directions is None:
             return [Steered(child)]
+        if self.scene and parents:
+            first, second = parents[0].scene, parents[-1].scene
+            child = settle(
+                child, {"neutral": NEUTRAL, "father": first, "mother": second}[self.scene], directions, generator
+            )
         person = Person(child, directions.require_reader(), generator, parents) if self.search else None
         found = []
         for age in self.targets:

@@ -120,3 +120,24 @@ def test_skin_is_led_between_the_parents() -> None:
     unseen = Colours(own.values - 0.2, own.masks, (True, False))
     half = Person(face, directions.require_reader(), generator, [darker, unseen])
     assert (half.fine.colours[1] - own.values[1]).abs().max() < 0.02
+
+
+@pytest.mark.weights
+def test_the_scene_is_not_inherited() -> None:
+    """A turned face looks at the camera, or where the father looks; who it is changes little."""
+    generator = real()
+    directions = load_directions("directions_mobile_stylegan_ffhq", generator)
+    faces = [Latents(w.repeat(generator.num_ws, 1)) for w in draw_w(generator, 16, 12)]
+    seen = [colours_of(render(generator, face, 256)) for face in faces]
+    turns = [abs(one.scene["yaw"]) for one in seen]
+    child, father, mother = turns.index(max(turns)), 0, turns.index(min(turns))
+    assert turns[child] > 0.3
+    yaws = {}
+    for scene in (None, "neutral", "father", "mother"):
+        steering = Steering(age=None, gender="drawn", search=0, scene=scene)
+        drawn = "male" if directions.require_reader()(render(generator, faces[child], 256)).male > 0.5 else "female"
+        (found,) = steering(faces[child], drawn, directions, generator, [seen[father], seen[mother]])
+        yaws[scene] = colours_of(render(generator, found.latents, 256)).scene["yaw"]
+    assert abs(yaws["neutral"]) < 0.1 < abs(yaws[None])
+    assert abs(yaws["father"] - seen[father].scene["yaw"]) < 0.15
+    assert abs(yaws["mother"] - seen[mother].scene["yaw"]) < 0.15

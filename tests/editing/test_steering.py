@@ -140,6 +140,7 @@ def test_settings_move_the_result(generator: Tiny, world: World) -> None:
         ({"ages": (8.0, 8.0)}, "an age stands there twice"),
         ({"certainty": 1.0}, "certainty between 0.5 and 1"),
         ({"search": -1}, "child.search=-1: must not be negative"),
+        ({"scene": "beach"}, "child.scene=beach: choose one of neutral, father, mother, or null"),
     ],
 )
 def test_impossible_wishes(settings: dict[str, Any], message: str) -> None:
