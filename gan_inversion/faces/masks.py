@@ -21,7 +21,7 @@ from ..assets.catalogue import checked_path
 from ..errors import UserError
 from ..image import area_resize, to_uint8
 from ..interfaces import Target
-from .mesh import FaceMesh, find_mesh
+from .mesh import face_mesh, find_mesh
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def check_mask(kind: str | None, where: str) -> None:
 
 def _hull(image: Tensor) -> np.ndarray:
     pixels, canvas = to_uint8(image), np.zeros((SIDE, SIDE), np.float32)
-    mesh = find_mesh(pixels, _mesh())
+    mesh = find_mesh(pixels, face_mesh())
     if mesh.presence < 0:
         return canvas
     points = (mesh.points + 0.5) * SIDE / pixels.shape[0] - 0.5
@@ -101,11 +101,6 @@ def _as_mask(mask: np.ndarray, image: Tensor) -> Tensor:
     if side <= SIDE:
         return area_resize(whole, side)
     return F.interpolate(whole, (side, side), mode="bilinear", align_corners=False)
-
-
-@cache
-def _mesh() -> FaceMesh:
-    return FaceMesh()
 
 
 @cache

@@ -7,7 +7,7 @@ turning and scaling than the detector alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import cv2
@@ -21,6 +21,8 @@ RIGHT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 
 LEFT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
 MOUTH = (61, 291)  # corners, left in the picture first
 NOSE_TIP, CHEEKS = 1, (234, 454)
+UPPER_LIDS, LOWER_LIDS, EYE_CORNERS = ((159, 386), (145, 374), ((33, 133), (362, 263)))
+CHIN, FOREHEAD = 152, 10
 # Where FFHQ's crop puts eyes, nose and mouth corners, as shares of its side: what the mesh of one starts from.
 FIVE = np.array([(0.375, 0.472), (0.625, 0.472), (0.5, 0.6), (0.42, 0.74), (0.58, 0.74)])
 
@@ -91,6 +93,27 @@ class FaceMesh:
 def find_mesh(pixels: np.ndarray, mesh: FaceMesh) -> Mesh:
     """uint8 [R, R, 3], aligned as FFHQ -> its landmarks; no detector is needed."""
     return mesh(pixels, FIVE * pixels.shape[0])
+
+
+@cache
+def face_mesh() -> FaceMesh:
+    """One network in a process. Raises UserError, at the first call of it, when it was not fetched."""
+    return FaceMesh()
+
+
+def shape_labels(mesh: Mesh) -> tuple[float, float, float, float]:
+    """Landmarks -> yaw, pitch, smile, eyes_open; each a ratio of lengths, so independent of size.
+
+    yaw: -1..1, the nose tip between the cheeks. pitch: the nose tip between forehead and chin, larger when looking down.
+    smile: width of the mouth over the distance of the eyes. eyes_open: height of the lids' opening over the eyes' width.
+    """
+    p, across = mesh.points, float(np.linalg.norm(mesh.eyes[1] - mesh.eyes[0]))
+    down = p[CHIN] - p[FOREHEAD]
+    pitch = float((p[1] - p[FOREHEAD]) @ down / (down @ down))
+    smile = float(np.linalg.norm(mesh.mouth[1] - mesh.mouth[0])) / across
+    heights = [np.linalg.norm(p[a] - p[b]) for a, b in zip(UPPER_LIDS, LOWER_LIDS, strict=True)]
+    widths = [np.linalg.norm(p[a] - p[b]) for a, b in EYE_CORNERS]
+    return mesh.yaw, pitch, smile, float(np.sum(heights) / np.sum(widths))
 
 
 def _extent(mesh: Mesh) -> float:
