@@ -183,6 +183,8 @@ def quoted(argument: str) -> str:
         return argument
     if value.startswith("{") and value.endswith("}") and not key.startswith("+"):
         return quoted(f"+{argument}")
+    if re.fullmatch(r"(\w+\.)?steps\.[\w-]+", key):  # along a direction, whose name no config has
+        return quoted(f"++{argument}")
     try:
         OverridesParser.create().parse_override(argument)
         return argument
