@@ -66,7 +66,8 @@ class Edited:
 
     latents: Latents
     asked: Mapping[str, Wish]
-    steps: Mapping[str, float]  # along each direction; 1 is a standard deviation of the population
+    raw: Mapping[str, float]  # steps that were asked for
+    steps: Mapping[str, float]  # all that were taken, by direction; 1 is a standard deviation of the population
     before: Mapping[
         str, float
     ]  # by label: years, probability of male, standard deviations of people; L*, degrees of ITA
@@ -119,23 +120,32 @@ class Edit:
         reader = Reading(directions)
         plain = replace(face, features=None)  # the loop steers what the generator draws; a refinement follows it
         start = replace(plain, ws=directions.move(face.ws, self.steps)) if self.steps else plain
-        goals = [goal_of(name, self.labels[name], directions) for name in ORDER if name in self.labels]
+        names = (*LABELS, *TRAITS) if generator.domain == "face" else ()
+        before = reader(render(generator, face), names)
+        wishes = {**self.labels, **self.kept(before)}
+        goals = [goal_of(name, wishes[name], directions) for name in ORDER if name in wishes]
 
         def draw(latents: Latents, size: int | None) -> Tensor:
             return render(generator, latents, size)
 
-        loop = Loop(goals, start, directions, draw, lambda image: reader(image, self.labels), self.bound)
+        loop = Loop(goals, start, directions, draw, lambda image: reader(image, wishes), self.bound)
         found = loop.run()[0] if goals else {}
         latents = carried(face, loop.moved(found).ws, generator)
-        names = (*LABELS, *TRAITS) if generator.domain == "face" else ()
-        before, after = (reader(render(generator, one), names) for one in (face, latents))
-        reached = loop.miss(after) <= 1 if goals else True
+        after = reader(render(generator, latents), names)
+        reached = all(goal.miss(after) <= 1 for goal in goals if goal.name in self.labels)
         steps = {name: self.steps.get(name, 0.0) + found.get(name, 0.0) for name in (*found, *self.steps)}
-        edited = Edited(latents, dict(self.labels), steps, before, after, reached)
+        edited = Edited(latents, dict(self.labels), dict(self.steps), steps, before, after, reached)
         if not reached:
             told = ", ".join(f"{name} {self.labels[name]} (read {after[name]:.2f})" for name in self.labels)
             log.warning("not all that was asked for was reached within %g steps: %s", self.bound, told)
         return edited
+
+    def kept(self, before: Mapping[str, float]) -> dict[str, Wish]:
+        """What age must not take along: the gender, where it is sure. The old are read as men, the young as women."""
+        if "age" not in self.labels or "gender" in self.labels:
+            return {}
+        male = before.get("gender", 0.5)
+        return {"gender": "male" if male > 0.5 else "female"} if max(male, 1 - male) >= CERTAINTY else {}
 
 
 def goal_of(name: str, wish: Wish, directions: Directions) -> Goal:

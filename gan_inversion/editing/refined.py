@@ -42,7 +42,7 @@ def carried(before: Latents, ws: Tensor, generator: Generator) -> Latents:
     person = torch.stack([person_mask(one) for one in (render(generator, before, LOOK), *pictures)]).amax(0)
     inside = _softened(area_resize(person, side)[0, 0])[None, :, :, None].to(delta)
     features = inside * fitting + (1 - inside) * (delta + was - now)
-    return replace(after, features=features[0].half().cpu())
+    return replace(after, features=features[0].half().cpu().contiguous())
 
 
 def movement(before: Tensor, after: Tensor, side: int) -> Tensor:

@@ -45,7 +45,7 @@ def names_of(count: int) -> list[str]:
 
 def caption_of(edited: Edited) -> str:
     """What was asked for, in few words."""
-    asked = {**edited.asked, **{name: step for name, step in edited.steps.items() if name not in edited.asked}}
+    asked = {**edited.asked, **{f"{name} by": step for name, step in edited.raw.items()}}
     return " ".join(f"{name} {wish if isinstance(wish, str) else f'{wish:g}'}" for name, wish in asked.items())
 
 
@@ -144,7 +144,7 @@ def finish(
 def _describe(edited: Edited, verdict: Verdict | None, generator: Generator) -> dict[str, Any]:
     effects = edited.side_effects
     return {
-        "asked_for": dict(edited.asked),
+        "asked_for": {**edited.asked, **({"steps": dict(edited.raw)} if edited.raw else {})},
         "reached": edited.reached,
         "steps": dict(edited.steps),
         "before": dict(edited.before),

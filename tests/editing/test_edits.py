@@ -64,6 +64,17 @@ def test_several_at_once(generator: Tiny, world: None) -> None:
     assert log_odds(edited.after["gender"]) < log_odds(edited.before["gender"])
 
 
+def test_age_does_not_take_the_gender_along(generator: Tiny, world: None) -> None:
+    """Along a direction of age that ends in men; a woman stays one, unless something else is asked for."""
+    tilted = Directions({**VECTORS, "age": torch.eye(16)[0] + 0.8 * torch.eye(16)[1]}, DIRECTIONS.deviations, "w")
+    woman = Latents(-2 * torch.eye(16)[1].repeat(8, 1))
+    edited = Edit({"age": 60.0})(woman, tilted, generator)
+    assert edited.reached and edited.after["gender"] <= 0.11
+    assert edited.asked == {"age": 60.0}
+    assert Edit({"age": 60.0, "gender": "male"})(woman, tilted, generator).after["gender"] >= 0.9
+    assert Edit({"age": 60.0})(FACE, tilted, generator).after["gender"] > 0.9  # nobody could tell before either
+
+
 def test_raw_steps_come_first_and_a_label_is_brought_back(generator: Tiny, world: None) -> None:
     pushed = Edit({}, {"yaw": 2.0})(FACE, DIRECTIONS, generator)
     assert pushed.after["yaw"] == 2
