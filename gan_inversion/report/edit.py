@@ -20,9 +20,9 @@ from ..metrics.reconstruction import compare
 from ..metrics.verdict import Verdict, judge, verdict_of
 from ..runtime import versions
 from . import video
-from .before_after import fitted, save_before_after
 from .contact_sheet import tiles_sheet
 from .family import decode, facts_of
+from .pages import fitted, save_before_after
 from .run_folder import RunFolder, footer_of
 
 SUMMARY = "edit.json"
