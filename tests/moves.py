@@ -73,6 +73,7 @@ MOVES = {
     f"{FILE}::test_converting": "convert_weights.input convert_weights.output convert_weights.overwrite",
     f"{OWN}::test_the_seed_of_the_demo_s_father": "demo_photos.seed",
     f"{CHILDREN}::test_directions_without_labels": "find_directions.method find_directions.count",
+    f"{CHILDREN}::test_stored_directions_are_measured": "find_directions.directions",
     f"{CHILDREN}::test_directions_from_labels_go_on_after_a_kill": """find_directions.samples find_directions.held_out
         find_directions.identity_weight find_directions.judge find_directions.seed""",
     f"{CHILDREN}::test_regions_are_found": """find_regions.samples find_regions.faces find_regions.couples
