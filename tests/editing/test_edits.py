@@ -11,13 +11,16 @@ import torch
 
 from gan_inversion.editing import edits
 from gan_inversion.editing.edits import Edit, Reading, known
-from gan_inversion.editing.files import Directions
+from gan_inversion.editing.files import Directions, load_directions
 from gan_inversion.editing.labels import LABELS, log_odds
 from gan_inversion.editing.refined import carried, moved
+from gan_inversion.editing.search import draw_w
 from gan_inversion.errors import UserError
+from gan_inversion.faces.masks import person_mask
 from gan_inversion.generators.tiny import Tiny
 from gan_inversion.interfaces import Latents
-from tests.conftest import latents
+from gan_inversion.latents import render
+from tests.conftest import latents, real
 
 FACE = Latents(torch.zeros(8, 16))
 VECTORS = {name: torch.eye(16)[i] + 0.1 * torch.eye(16)[(i + 1) % 6] for i, name in enumerate(LABELS)}
@@ -131,3 +134,22 @@ def test_without_a_refinement_or_a_move_nothing_is_carried(generator: Tiny) -> N
     refined = Latents(latents(generator, 1), features=torch.ones(16, 16, 4, dtype=torch.float16))
     same = carried(refined, refined.ws, generator)
     assert same.features is not None and torch.equal(same.features, torch.ones(16, 16, 4, dtype=torch.float16))
+
+
+@pytest.mark.weights
+def test_behind_the_person_all_stays_as_it_was() -> None:
+    """On the real generator: with a delta simply added, the background moves with the face's age."""
+    generator = real()
+    directions = load_directions("directions_mobile_stylegan_ffhq", generator)
+    ws = draw_w(generator, 1, 12)[0].repeat(16, 1)
+    (own,) = generator.features(ws[None], [64])
+    delta = 0.3 * own.std() * torch.randn(own.shape[1:], generator=torch.Generator().manual_seed(0))
+    before = Latents(ws, features=delta.half())
+    old = directions.move(ws, {"age": 2.5})
+    after = carried(before, old, generator)
+    assert after.features is not None and after.features.dtype == torch.float16
+    pictures = [render(generator, one, 256) for one in (before, after, Latents(old, features=before.features))]
+    behind = person_mask(pictures[0]) + person_mask(pictures[2]) < 0.02
+    assert behind.float().mean() > 0.1
+    kept, added = ((picture - pictures[0]).abs().mean(1, keepdim=True)[behind].mean() for picture in pictures[1:])
+    assert kept < 0.7 * added
