@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
-from ..editing.edits import ORDER, Edit, Wish
+from ..editing.edits import ORDER, Edit, Wish, known
 from ..errors import UserError
 from ..image import Photo
 from ..interfaces import Generator, Inversion
@@ -23,6 +24,8 @@ Numbers = float | tuple[float, ...] | None
 
 @dataclass(frozen=True, kw_only=True)
 class EditFace(Inverting):
+    ABOUT: ClassVar[str] = f" Labels: {known()}."
+
     photo: str | None
     latents: str | None
     face: int | None

@@ -57,7 +57,6 @@ def ws_of(folder: Path, name: str = "edit") -> torch.Tensor:
 
 
 CHANGES = [
-    "age=20",
     "age=60",
     "gender=female",
     "gender=male",
@@ -78,7 +77,7 @@ def test_each_key_moves_the_edit(run: Run, me: Path, tmp_path: Path) -> None:
     for i, change in enumerate(["yaw=-1", *CHANGES]):
         run("edit", *BASE, "yaw=-1", *change.split(), f"output_dir=out{i}")
         found.add(ws_of(tmp_path / f"out{i}").numpy().tobytes())
-    assert len(found) == len(CHANGES)  # the gender that is read already is no change
+    assert len(found) == 1 + len(CHANGES)
 
 
 def test_what_lies_in_the_folder(run: Run, me: Path, tmp_path: Path) -> None:
@@ -138,6 +137,12 @@ def test_mistakes_are_named_and_leave_nothing(run: Run, me: Path, tmp_path: Path
     done = run("edit", *BASE, *changes.split(), "output_dir=out", code=1)
     assert message in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_label_is_told_the_known_ones(run: Run, me: Path) -> None:
+    said = run("edit", *BASE, "beard=1", code=2).stderr
+    assert "unknown key beard." in said
+    assert "age (0 to 80 years); gender (female or male); yaw (-3 to 3 standard deviations" in said
 
 
 def test_a_photograph_is_inverted_first(run: Run, me: Path, couple: tuple[Path, Path], tmp_path: Path) -> None:
