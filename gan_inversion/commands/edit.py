@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -18,6 +19,8 @@ from ..report.progress import InversionBar, bar_of
 from ..report.run_folder import Clock, RunFolder
 from ..store.inversions import invert_faces
 from .common import Inverting, Invocation, at_least, fitting, open_job
+
+log = logging.getLogger(__name__)
 
 Numbers = float | tuple[float, ...] | None
 
@@ -49,6 +52,8 @@ class EditFace(Inverting):
         self._check()
         with clock("load"):
             generator = self.generator.load(self.device)
+            if self.paste_back and generator.domain != "face":
+                raise UserError(f"paste_back=true: {generator.name} draws no faces, and nothing else is put back.")
             directions = edits[0].load(generator)
             stored = self._stored(generator)
             photos = family.load({"photo": self.photo} if self.photo else {})
@@ -57,6 +62,10 @@ class EditFace(Inverting):
         inputs = [self.photo or split_entry(str(self.latents))[0]]
         folder, job = open_job(self, call, inputs, directions=directions.sha256, **hashes)
         subject = Subject(stored) if stored else self._inverted(photos, generator, folder, clock)
+        cut_short = stored is None and not subject.inversion.finished
+        if cut_short and folder.keeps_finished(folder_of.SUMMARY):
+            log.warning("%s: the finished result of an earlier run is kept", folder.root)
+            raise KeyboardInterrupt
         with clock("edit"):
             made = [edit(subject.inversion.latents, directions, generator) for edit in bar_of("editing", "edit")(edits)]
         named = dict(zip(folder_of.names_of(len(made)), made, strict=True))
@@ -69,7 +78,7 @@ class EditFace(Inverting):
         family.save_timings(folder, clock.seconds)
         print(folder_of.table(told))
         print(f"edit: {folder.root / 'strip.png'}")
-        if not subject.inversion.finished:
+        if cut_short:
             raise KeyboardInterrupt
 
     def edits(self) -> list[Edit]:

@@ -134,7 +134,8 @@ class Edit:
         tries = []
         for _ in range(AIMS if face.features is not None else 1):
             found = loop.run()[0] if goals else {}
-            latents = carried(face, loop.moved(found).ws, generator)
+            ws = loop.moved(found).ws
+            latents = carried(face, ws, generator)
             after = reader(render(generator, latents), names)
             tries.append((max((goal.miss(after) for goal in goals), default=0.0), found, latents, after))
             if tries[-1][0] <= 1:
