@@ -10,11 +10,11 @@ gi.save(gi.blend(generator, *inversions), "child.png")
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["blend", "invert", "load_face", "load_generator", "save"]
+__all__ = ["blend", "draw", "edit", "invert", "load_face", "load_generator", "paste_back", "save"]
 
 
 def __getattr__(name: str) -> Any:
-    """The five verbs come from `api` when first used: importing the package alone loads nothing."""
+    """The verbs come from `api` when first used: importing the package alone loads nothing."""
     if name not in __all__:
         raise AttributeError(f"module 'gan_inversion' has no attribute {name!r}")
     from . import api

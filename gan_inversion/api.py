@@ -1,9 +1,9 @@
-"""Five lines for notebooks: load a generator, load photographs, invert, blend, save."""
+"""Five lines for notebooks: load a generator, load photographs, invert, blend or edit, save."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,14 @@ from torch import Tensor
 
 from .blending.offspring import shared_copy
 from .blending.recipes import Blend, Recipe, check_parents
+from .editing.edits import DEFAULT, Edit, Edited, Wish
 from .errors import UserError
+from .faces import paste
 from .faces.aligner import FFHQ
 from .faces.centre import CentreCrop
 from .generators.file import from_file
 from .generators.mobile_stylegan import ffhq
-from .image import load_photo, save_synthetic, to_uint8
+from .image import load_photo, save_composite, save_synthetic, to_uint8
 from .interfaces import AlignedFace, Generator, Inversion, Latents, OnStep, Start
 from .inversion.inverter import default_inverter
 from .latents import render
@@ -89,6 +91,46 @@ def blend(
     check_parents(father, mother, generator)
     recipe = recipe or Blend(0.5 if weight is None else weight)
     return render(generator, Latents(recipe(father.ws, mother.ws, generator), tuning=shared_copy(father, mother)))
+
+
+def edit(
+    generator: Generator,
+    face: AlignedFace | Inversion | Latents,
+    steps: Mapping[str, float] | None = None,
+    directions: str = DEFAULT,
+    **labels: Wish,
+) -> Edited:
+    """The face with labels as asked for: age=60, gender="female", yaw, pitch, smile, eyes_open (`editing.edits`).
+
+    steps: raw steps along directions of the file, taken first. An aligned face is inverted by the default recipe. The
+    result has latents, for `draw`, and readings before and after. Raises UserError for what cannot be asked for, and
+    for latents of another generator.
+    """
+    wishes = Edit(labels, steps or {}, directions)
+    loaded = wishes.load(generator)
+    found = invert(generator, [face])[0] if isinstance(face, AlignedFace) else face
+    if isinstance(found, Inversion):
+        if found.generator_sha256 != generator.sha256:
+            raise UserError("this inversion belongs to another generator.")
+        found = found.latents
+    return wishes(found, loaded, generator)
+
+
+def draw(generator: Generator, latents: Latents) -> Tensor:
+    """Their picture, [1, 3, R, R]."""
+    return render(generator, latents)
+
+
+def paste_back(photo: str | Path, face: AlignedFace, picture: Tensor, path: str | Path) -> None:
+    """Write the photograph with `picture` [1, 3, R, R] in place of `face`, at its full size, as a PNG marked as composite.
+
+    `face` is what `load_face` gave of this photograph. Raises UserError if it is of another one, or shows no face.
+    """
+    whole = load_photo(photo, whole=True)
+    if face.photo_sha256 != whole.sha256:
+        raise UserError(f"{photo}: {face.name} is of another photograph.")
+    paste.paste_back(whole.pixels, to_uint8(picture), face)
+    save_composite(path, whole.pixels, {"picture": f"{face.name} in its photograph"}, whole.profile)
 
 
 def save(image: Tensor, path: str | Path, generator: Generator | None = None) -> None:

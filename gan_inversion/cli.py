@@ -218,6 +218,8 @@ def quoted(argument: str) -> str:
         return argument
     if value.startswith("{") and value.endswith("}") and not key.startswith("+"):
         return quoted(f"+{argument}")
+    if re.fullmatch(r"(\w+\.)?steps\.[\w-]+", key):  # along a direction, whose name no config has
+        return quoted(f"++{argument}")
     try:
         OverridesParser.create().parse_override(argument)
         return argument
@@ -260,7 +262,8 @@ def readable(error: Exception, name: str) -> str:
         return f"{option[1]}={option[2]}: no such option.{known}"
     if found:
         key = (re.search(r"full_key: ([\w.]+)", text) or [None, found[1] or found[2]])[1]
-        return f"unknown key {key}.{suggestion(str(key), _all_keys(name))}"
+        about = getattr(class_of(name), "ABOUT", "")  # what a command says of its keys beside their names
+        return f"unknown key {key}.{suggestion(str(key), _all_keys(name))}{about}"
     where = re.search(r"full_key: ([\w.]+)", text)
     if where and "is not a ListConfig" in text:
         return f"{where[1]}: a list is needed: {where[1]}=[A,B], or {where[1]}=[A] for one."

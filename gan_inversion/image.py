@@ -175,7 +175,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
             return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
 
         return _in_bands(image, on_white)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
 
 
 def _in_bands(image: Image.Image, change: Callable[[Image.Image], Image.Image]) -> Image.Image:

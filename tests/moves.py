@@ -8,6 +8,7 @@ from __future__ import annotations
 
 CONFIGS, SCRIPTS, OWN = "tests/test_configs.py", "tests/commands/test_scripts.py", "tests/commands/test_command_keys.py"
 ATLAS, FILM = "tests/commands/test_atlas_script.py", "tests/commands/test_interpolate.py"
+EDIT = "tests/commands/test_edit_script.py"
 CHILDREN, FOLDERS = "tests/commands/test_children_scripts.py", "tests/commands/test_folders.py"
 BATCH, RAY, FILE = "tests/commands/test_batch.py", "tests/execution/test_ray.py", "tests/generators/test_file.py"
 STEERING, BLENDS, STORE = (
@@ -35,6 +36,11 @@ MOVES = {
         blend.diversity""",
     f"{CHILDREN}::test_partner": "partner.of_child partner.parent partner.samples partner.diversity partner.seed",
     f"{KEYS}::test_what_the_other_parent_is_to_be": "partner.child.age partner.child.gender",
+    f"{EDIT}::test_each_key_moves_the_edit": """edit.latents edit.age edit.gender edit.yaw edit.pitch edit.smile
+        edit.eyes_open edit.steps edit.directions edit.bound""",
+    f"{EDIT}::test_a_photograph_is_inverted_first": "edit.photo edit.face edit.seed edit.metrics",
+    f"{EDIT}::test_a_photograph_gets_its_face_back": "edit.paste_back",
+    f"{EDIT}::test_lists_are_several_edits_and_a_film": "edit.frames edit.fps edit.size",
     # many couples
     f"{BATCH}::test_tables_folders_and_report": "batch.manifest",
     f"{BATCH}::test_the_same_command_goes_on": "batch.verify",
@@ -68,6 +74,7 @@ MOVES = {
     f"{FILE}::test_converting": "convert_weights.input convert_weights.output convert_weights.overwrite",
     f"{OWN}::test_the_seed_of_the_demo_s_father": "demo_photos.seed",
     f"{CHILDREN}::test_directions_without_labels": "find_directions.method find_directions.count",
+    f"{CHILDREN}::test_stored_directions_are_measured": "find_directions.directions",
     f"{CHILDREN}::test_directions_from_labels_go_on_after_a_kill": """find_directions.samples find_directions.held_out
         find_directions.identity_weight find_directions.judge find_directions.seed""",
     f"{CHILDREN}::test_regions_are_found": """find_regions.samples find_regions.faces find_regions.couples

@@ -12,6 +12,7 @@ COMMANDS: dict[str, dict[str, str]] = {  # for people: heading -> name -> module
         "encode": "invert.Invert",
         "blend": "blend.Blend",
         "partner": "partner.Partner",
+        "edit": "edit.EditFace",
     },
     "many couples": {
         "batch": "batch.Batch",
@@ -24,7 +25,7 @@ COMMANDS: dict[str, dict[str, str]] = {  # for people: heading -> name -> module
     "measuring": {
         "benchmark": "benchmark.Benchmark",
         "evaluate_children": "evaluate_children.EvaluateChildren",
-        "evaluate_alignment": "evaluate_alignment.EvaluateAlignment",
+        "evaluate_alignment": "benchmark.EvaluateAlignment",
     },
     "weights and training": {
         "fetch_weights": "weights.Fetch",

@@ -1,7 +1,8 @@
-"""Recipes against each other on the same photographs: seconds, quality, arithmetic, memory."""
+"""Recipes against each other on the same photographs: seconds, quality, arithmetic, memory. And how well faces are found."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,8 +11,9 @@ from ..errors import UserError
 from ..interfaces import Aligner
 from ..inversion.inverter import Inverter
 from ..metrics import benchmark
+from ..metrics.alignment import measure
 from ..report import album
-from ..report.run_folder import Clock
+from ..report.run_folder import Clock, provenance
 from ..report.speed import save_benchmark, say
 from .common import Common, Invocation, at_least, fitting, open_job
 from .invert import Invert
@@ -60,3 +62,18 @@ class Benchmark(Common):
                 raise UserError(f"recipes: {override} is the same for all recipes; set it outside of them.")
         values = call.compose("invert", ["photos=[]", *overrides])
         return construct(Invert, values | {"generator": self.generator, "device": self.device}, "", {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateAlignment(Common):
+    """How well faces are found: drawn faces, turned and scaled into larger pictures."""
+
+    faces: int = at_least(1)
+    landmarks: tuple[str, ...]
+
+    def run(self, call: Invocation) -> None:
+        folder, _ = open_job(self, call, ())
+        generator = self.generator.load(self.device)
+        rows = [measure(generator, self.faces, self.seed, landmarks) for landmarks in self.landmarks]
+        folder.finish("metrics.json", {**provenance(generator), "landmarks": rows})
+        print(json.dumps(rows, indent=2))

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..assets.catalogue import checked_path
 from ..editing.closed_form import CLOSED_FORM
-from ..editing.files import Directions, Regions, save_directions, save_regions
+from ..editing.files import Directions, Regions, load_directions, save_directions, save_regions
 from ..editing.fit import fit
 from ..editing.labels import LABELS
 from ..editing.people import SCALES, measure_people, save_people
@@ -21,9 +21,11 @@ from ..errors import UserError
 from ..interfaces import Generator
 from ..metrics.directions import validate
 from ..metrics.regions import check_regions
+from ..metrics.responses import STEPS as RESPONSE_STEPS
+from ..metrics.responses import responses
 from ..report.plots import png_of
 from ..report.progress import Showing
-from ..report.responses import plot_responses, strips
+from ..report.responses import plot_responses, rows_along, strips
 from ..report.run_folder import RunFolder, provenance
 from .common import Common, Invocation, at_least, open_job
 
@@ -31,6 +33,7 @@ from .common import Common, Invocation, at_least, open_job
 @dataclass(frozen=True, kw_only=True)
 class FindDirections(Common):
     method: str
+    directions: str
     count: int = at_least(1)
     samples: int = at_least(1)
     held_out: int = at_least(1)
@@ -39,14 +42,18 @@ class FindDirections(Common):
 
     def run(self, call: Invocation) -> None:
         """Raises UserError for an unknown method, or a judge that was not fetched."""
-        if self.method not in (*CLOSED_FORM, "labels"):
-            raise UserError(f"method={self.method}: choose labels, {' or '.join(CLOSED_FORM)}.")
+        if self.method not in (*CLOSED_FORM, "labels", "stored"):
+            raise UserError(f"method={self.method}: choose labels, stored, {' or '.join(CLOSED_FORM)}.")
         if self.method == "labels" and self.judge:
             checked_path("faceres")  # before a quarter of an hour of searching
         generator = self.generator.load(self.device)
-        folder, _ = open_job(self, call, ())
+        stored = load_directions(self.directions, generator) if self.method == "stored" else None
+        content = {"directions": stored.sha256 if stored else ""}
+        folder, _ = open_job(self, call, (), **content)
         how = {key: getattr(self, key) for key in ("method", "samples", "identity_weight", "seed", "count")}
-        if self.method == "labels":
+        if stored:
+            self._measured(folder, generator, stored)
+        elif self.method == "labels":
             self._by_labels(folder, generator, how)
         else:
             self._in_closed_form(folder, generator, how)
@@ -61,6 +68,20 @@ class FindDirections(Common):
         shown = folder.synthetic("strips.png", sheet, facts)
         folder.finish("metrics.json", how)
         print(f"directions: {path}; what they do: {shown}")
+
+    def _measured(self, folder: RunFolder, generator: Generator, directions: Directions) -> None:
+        """Nothing is found: what the directions of a file do to fresh faces."""
+        fresh = draw_w(generator, self.held_out, self.seed + HELD_OUT)
+        with Showing("measuring", self.held_out) as bar:
+            report = responses(generator, fresh, directions, bar.update)
+        face = draw_w(generator, 1, self.seed)[0].repeat(generator.num_ws, 1)
+        sheet = rows_along(generator, directions, face, RESPONSE_STEPS)
+        facts = {**provenance(generator), "picture": "faces along directions"}
+        shown = folder.synthetic("strips.png", sheet, facts)
+        document = {"method": self.method, "seed": self.seed, "n": self.held_out, "steps": RESPONSE_STEPS}
+        folder.finish("metrics.json", {**document, "responses": report})
+        print(json.dumps(report, indent=1))
+        print(f"what they do: {shown}")
 
     def _by_labels(self, folder: RunFolder, generator: Generator, how: dict[str, object]) -> None:
         with Showing("labelling", self.samples) as bar:

@@ -1,8 +1,10 @@
 """An aligned face put back into its photograph: the way of the crop, backwards.
 
-Only the face goes back: the outline of the mesh in the photograph and in the picture, as far as there is a person, with a
-soft edge. The picture's colours are first shifted by a smooth field that makes them meet the photograph's along this edge;
-the field is the membrane of Poisson cloning (Perez 2003), by normalised convolution.
+What goes back is the face, by the outline of its mesh in the photograph and in the picture, as far as there is a person; or
+the whole head, by the person mask of both, where the two pictures agree better around it: a head that was turned has other
+edges, and a refined inversion has the photograph's background. The edge is soft, and the picture's colours are shifted by a
+smooth field that makes them meet the photograph's along it: the membrane of Poisson cloning (Perez 2003), by normalised
+convolution.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from .masks import SIDE, face_mask, person_mask
 
 GROWN, SOFT = 0.035, 0.025  # of the side: how far beyond the mesh the mask goes, and the deviation of its edge
 REACH = 0.1  # of the side: deviation of what spreads the colours of the edge
+FRAME, HEAD_FRAME = 0.05, 0.12  # of the side: how far from the crop's frame the mask of a face, and of a head, is whole
+ALIKE, MOST = 40.0, 60.0  # grey levels: differences that count half as colours, about, and the largest shift
 BAND = 64  # rows that are drawn at a time
 
 
@@ -57,24 +61,45 @@ def paste_mask(crop: np.ndarray, picture: np.ndarray) -> np.ndarray:
     hulls = [face_mask(image)[0, 0].numpy() for image in images]
     if min(hull.max() for hull in hulls) == 0:
         raise UserError("paste_back: no face is found in the aligned picture, so there is nothing to be put back.")
-    person = np.maximum(*(person_mask(image)[0, 0].numpy() for image in images))
     hull = cv2.resize(np.maximum(*hulls), (SIDE, SIDE))
-    grown = cv2.dilate(hull, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(GROWN * SIDE) + 1,) * 2))
-    soft = cv2.GaussianBlur(grown * cv2.resize(person, (SIDE, SIDE)), (0, 0), SOFT * SIDE)
-    soft = ((soft - 0.02) / 0.96).clip(0, 1)  # ends, instead of fading for ever
-    inset = np.minimum(np.arange(SIDE), np.arange(SIDE)[::-1])
-    edge = (np.minimum.outer(inset, inset) / (2 * SOFT * SIDE)).clip(0, 1)
-    return (soft * edge).astype(np.float32)
+    person = cv2.resize(np.maximum(*(person_mask(image)[0, 0].numpy() for image in images)), (SIDE, SIDE))
+    face = _soft(_grown(hull) * person, FRAME)
+    head = _soft(_grown(np.maximum(person, hull)), HEAD_FRAME)
+    apart = np.abs(np.subtract(*_small(crop, picture))).mean(2)
+    return min(face, head, key=lambda mask: float((apart * _edge(mask)).sum() / _edge(mask).sum()))
 
 
 def colour_shift(crop: np.ndarray, picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """float32 [256, 256, 3], grey levels: what is added to the picture so that it meets the crop along the mask's edge."""
-    a, b = (cv2.resize(p, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32) for p in (crop, picture))
-    edge = (4 * mask * (1 - mask))[:, :, None]  # 1 where both are half seen
-    weight = cv2.GaussianBlur(edge, (0, 0), REACH * SIDE)[:, :, None]
-    spread = cv2.GaussianBlur(edge * (a - b), (0, 0), REACH * SIDE)
-    found: np.ndarray = spread / np.maximum(weight, 1e-6)
-    return found
+    """float32 [256, 256, 3], grey levels: what is added to the picture so that it meets the crop along the mask's edge.
+
+    Where the edge has hair in one picture and skin in the other, their difference is no matter of colour, and counts little.
+    """
+    a, b = _small(crop, picture)
+    likely = np.exp(-np.square(np.abs(a - b).max(2) / ALIKE))
+    weight = (_edge(mask) * (likely + 1e-4))[:, :, None]
+    total = cv2.GaussianBlur(weight, (0, 0), REACH * SIDE)[:, :, None]
+    found: np.ndarray = cv2.GaussianBlur(weight * (a - b), (0, 0), REACH * SIDE) / np.maximum(total, 1e-9)
+    return found.clip(-MOST, MOST)
+
+
+def _small(*pictures: np.ndarray) -> list[np.ndarray]:
+    return [cv2.resize(one, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32) for one in pictures]
+
+
+def _edge(mask: np.ndarray) -> np.ndarray:
+    """1 where both pictures are half seen, 0 where one is seen alone."""
+    return 4 * mask * (1 - mask)
+
+
+def _grown(mask: np.ndarray) -> np.ndarray:
+    return cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(GROWN * SIDE) + 1,) * 2))
+
+
+def _soft(mask: np.ndarray, frame: float) -> np.ndarray:
+    """With an edge that ends, instead of fading for ever, and nothing along the frame."""
+    soft = ((cv2.GaussianBlur(mask, (0, 0), SOFT * SIDE) - 0.02) / 0.96).clip(0, 1)
+    inset = np.minimum(np.arange(SIDE), np.arange(SIDE)[::-1]) / (frame * SIDE)
+    return (soft * np.minimum.outer(inset, inset).clip(0, 1)).astype(np.float32)
 
 
 def _inverse(quad: np.ndarray, side: int) -> np.ndarray:

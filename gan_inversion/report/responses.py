@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING
 
@@ -44,14 +44,19 @@ def plot_responses(curves: Mapping[str, np.ndarray]) -> Figure:
 
 def strips(generator: Generator, named: Mapping[str, Tensor], seed: int, tile: int = 160) -> np.ndarray:
     """uint8: one row a direction, one sampled face at five steps along it."""
-    size = min(256, generator.resolution)
     face = draw_w(generator, 1, seed)[0].repeat(generator.num_ws, 1)
     length = float(generator.statistics().w_std.square().sum().sqrt()) / len(generator.statistics().w_std) ** 0.5
-    rows = []
-    for name, vector in named.items():
-        unit = vector / vector.norm() * length * 2  # closed forms have no scale of their own
-        directions = Directions({name: unit})
-        images = [render(generator, Latents(directions.move(face, {name: step})), size) for step in STEPS]
+    scaled = {name: vector / vector.norm() * length * 2 for name, vector in named.items()}  # closed forms have no scale
+    return rows_along(generator, Directions(scaled), face, STEPS, tile)
+
+
+def rows_along(
+    generator: Generator, directions: Directions, face: Tensor, steps: Sequence[float], tile: int = 160
+) -> np.ndarray:
+    """uint8: one row a direction, the face of ws [L, D] at each of `steps` along it."""
+    size, rows = min(256, generator.resolution), []
+    for name in directions.vectors:
+        images = [render(generator, Latents(directions.move(face, {name: step})), size) for step in steps]
         row = np.concatenate([to_uint8(area_resize(image, min(tile, size))) for image in images], 1)
         label = np.full((row.shape[0], 110, 3), 255, np.uint8)
         cv2.putText(label, name, (6, len(row) // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (60, 60, 60), 1, cv2.LINE_AA)

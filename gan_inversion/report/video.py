@@ -32,11 +32,11 @@ def draw_frames(generator: Generator, walk: Walk, positions: np.ndarray, size: i
     return frames
 
 
-def save_walk(folder: RunFolder, frames: np.ndarray, fps: int, facts: Mapping[str, Any]) -> None:
+def save_walk(folder: RunFolder, frames: np.ndarray, fps: int, facts: Mapping[str, Any], called: str = "walk") -> None:
     """`walk.mp4` (H.264) and `walk.gif` of frames uint8 [T, S, S, 3], S even; marked synthetic, with JSON beside them."""
-    write_video(folder.path("walk.mp4"), frames, fps)
-    folder.write("walk.gif", gif(frames, fps))
-    for name in ("walk.mp4", "walk.gif"):
+    write_video(folder.path(f"{called}.mp4"), frames, fps)
+    folder.write(f"{called}.gif", gif(frames, fps))
+    for name in (f"{called}.mp4", f"{called}.gif"):
         folder.path(f"{name}.json")
         mark_beside(folder.root / name, {**facts, "picture": "film of a walk through latents"})
 

@@ -85,7 +85,24 @@ def test_directions_without_labels(run: Run, tmp_path: Path, method: str, genera
     with Image.open(tmp_path / "out/strips.png") as picture:
         assert "Synthetic" in picture.info
     done = run("find_directions", "method=magic", "generator=tiny", "output_dir=no", code=1)
-    assert "method=magic: choose labels, sefa or pca" in done.stderr
+    assert "method=magic: choose labels, stored, sefa or pca" in done.stderr
+
+
+@pytest.mark.weights
+def test_stored_directions_are_measured(run: Run, tmp_path: Path) -> None:
+    """Each label at five steps, nobody changed at none of them; another file of directions does something else."""
+    found = []
+    for method in ("sefa", "pca"):
+        run("find_directions", f"method={method}", "count=1", "generator=tiny", f"output_dir={method}")
+        keys = [f"directions={method}/directions.safetensors", "held_out=1", "generator=tiny", "threads=1"]
+        run("find_directions", "method=stored", *keys, f"output_dir={method}_measured")
+        (one,) = json.loads((tmp_path / f"{method}_measured/metrics.json").read_text())["responses"].values()
+        assert {len(values) for values in one.values()} == {5}
+        assert one["identity_dlib"][2] == 0 < one["identity_dlib"][4]
+        assert one["skin_ita"] == [None] * 5  # a picture of 64 pixels shows no skin
+        found.append(one["age"])
+    assert found[0] != found[1]
+    assert (tmp_path / "pca_measured/strips.png").exists()
 
 
 @pytest.mark.weights

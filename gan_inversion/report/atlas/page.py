@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from ...image import SYNTHETIC, area_resize, mark_beside, to_tensor, to_uint8
 from ...runtime import versions
-from ..pages import fill
+from ..pages import data_uri, fill
 from ..run_folder import RunFolder, footer_of
 from .map import FAINTNESS, VIEW, draw_map
 
@@ -72,10 +69,3 @@ def page(
         "faintness": FAINTNESS,
     }
     return fill("atlas.html", title=title, footer=footer, thumbs=[data_uri(thumb) for thumb in thumbs], data=data)
-
-
-def data_uri(pixels: np.ndarray) -> str:
-    """uint8 [H, W, 3] as a JPEG inside a URL."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,202 @@
+"""Edits of one face: labels brought to what is asked for, by closed loop; raw steps; and what else moved by it.
+
+Age and gender are read as steering reads them; pose, smile and eyes from the face mesh, in standard deviations of people
+around the average face, because the lengths behind them mean nothing to anyone.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor
+
+from ..errors import UserError
+from ..estimators.age_gender import age_gender
+from ..faces.mesh import face_mesh, find_mesh, shape_labels
+from ..faces.traits import read_traits
+from ..image import to_uint8
+from ..interfaces import GENDERS, FaceLabels, Generator, Latents
+from ..latents import render
+from .files import Directions, load_directions
+from .labels import LABELS, log_odds
+from .loop import Goal, Loop
+from .refined import carried
+from .steering import age_goal, gender_goal
+
+log = logging.getLogger(__name__)
+
+DEFAULT = "directions_mobile_stylegan_ffhq"
+PEOPLE = {"yaw": (0.0, 0.38), "pitch": (0.564, 0.038), "smile": (0.92, 0.109), "eyes_open": (0.303, 0.043)}
+TRAITS = {"hair_lightness": "hair_l", "skin_ita": "ita"}  # read of the true pictures alone, and not offered as an edit
+ORDER = ("yaw", "pitch", "eyes_open", "smile", "gender", "age")  # what is asked for last moves the others least
+RANGES: Mapping[str, tuple[float, float]] = {"age": (0, 80), **dict.fromkeys(PEOPLE, (-3, 3))}
+TOLERANCE = {"age": 3.0, **dict.fromkeys(PEOPLE, 0.3)}  # years, standard deviations
+AIMS = 2  # searches at most, where a refinement changes what is read
+CERTAINTY = 0.9  # probability of the gender that is asked for
+NOTICED = 0.5  # standard deviations of a label from which a side effect is told of
+SPREAD = {"age": 12.5, "gender": 5.5, **dict.fromkeys(PEOPLE, 1.0), "hair_lightness": 17.9, "skin_ita": 24.3}
+
+Wish = float | str  # a number; or one of GENDERS
+
+
+def known() -> str:
+    """The labels that can be asked for, with their ranges."""
+    told = {"age": "0 to 80 years", "gender": " or ".join(GENDERS)}
+    told |= dict.fromkeys(PEOPLE, "-3 to 3 standard deviations of people, 0 is the average face")
+    return "; ".join(f"{name} ({told[name]})" for name in LABELS)
+
+
+def check_wish(label: str, wish: Wish) -> None:
+    """Raises UserError, with the ranges that were measured, for what cannot be asked for."""
+    if label not in LABELS:
+        raise UserError(f"{label}={wish}: no such label. Known: {known()}. Raw directions go with steps.NAME=x.")
+    if label == "gender":
+        if wish not in GENDERS:
+            raise UserError(f"gender={wish}: choose {' or '.join(GENDERS)}.")
+        return
+    low, high = RANGES[label]
+    if isinstance(wish, str) or not low <= wish <= high:
+        raise UserError(f"{label}={wish}: {low:g} to {high:g} was measured. Known: {known()}.")
+
+
+@dataclass(frozen=True)
+class Edited:
+    """One face as asked for, and what is read in its true picture before and after."""
+
+    latents: Latents
+    asked: Mapping[str, Wish]
+    raw: Mapping[str, float]  # steps that were asked for
+    steps: Mapping[str, float]  # all that were taken, by direction; 1 is a standard deviation of the population
+    before: Mapping[
+        str, float
+    ]  # by label: years, probability of male, standard deviations of people; L*, degrees of ITA
+    after: Mapping[str, float]
+    reached: bool = True
+
+    @property
+    def side_effects(self) -> dict[str, float]:
+        """Change of each label that was not asked for, in standard deviations of people."""
+        left = [name for name in self.before if name not in self.asked and name in self.after]
+        return {name: (_even(name, self.after) - _even(name, self.before)) / SPREAD[name] for name in left}
+
+
+def _even(name: str, read: Mapping[str, float]) -> float:
+    """A label of which equal differences mean the same anywhere."""
+    return log_odds(read[name]) if name == "gender" else read[name]
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What a face is to become. labels: name -> wish; steps: direction -> how many are taken before; bound: farthest step.
+
+    directions: a catalogue entry, or a file in a published format.
+    """
+
+    labels: Mapping[str, Wish] = field(default_factory=dict)
+    steps: Mapping[str, float] = field(default_factory=dict)
+    directions: str = DEFAULT
+    bound: float = 4.5
+
+    def __post_init__(self) -> None:
+        for label, wish in self.labels.items():
+            check_wish(label, wish)
+        if self.bound <= 0:
+            raise UserError(f"bound={self.bound:g}: must be above 0.")
+        if not self.labels and not self.steps:
+            raise UserError(f"nothing is asked for. Known: {known()}; raw directions: steps.NAME=x.")
+
+    def load(self, generator: Generator) -> Directions:
+        """Raises UserError if the directions are missing, another generator's, or lack a name or their reader."""
+        directions = load_directions(self.directions, generator)
+        for name in (*self.labels, *self.steps):
+            directions[name]
+        if {"age", "gender"} & set(self.labels):
+            directions.require_reader()
+        return directions
+
+    def __call__(self, face: Latents, directions: Directions, generator: Generator) -> Edited:
+        """A goal that cannot be reached is a warning: what comes nearest is taken."""
+        reader = Reading(directions)
+        plain = replace(face, features=None)  # the loop steers what the generator draws; a refinement follows it
+        start = replace(plain, ws=directions.move(face.ws, self.steps)) if self.steps else plain
+        names = (*LABELS, *TRAITS) if generator.domain == "face" else ()
+        before = reader(render(generator, face), names)
+        wishes = {**self.labels, **self.kept(before)}
+        goals = [goal_of(name, wishes[name], directions) for name in ORDER if name in wishes]
+
+        def draw(latents: Latents, size: int | None) -> Tensor:
+            return render(generator, latents, size)
+
+        loop = Loop(goals, start, directions, draw, lambda image: reader(image, wishes), self.bound)
+        tries = []
+        for _ in range(AIMS if face.features is not None else 1):
+            found = loop.run()[0] if goals else {}
+            ws = loop.moved(found).ws
+            latents = carried(face, ws, generator)
+            after = reader(render(generator, latents), names)
+            tries.append((max((goal.miss(after) for goal in goals), default=0.0), found, latents, after))
+            if tries[-1][0] <= 1:
+                break
+            loop = replace(loop, goals=[_farther(goal, after) for goal in loop.goals])
+        _, found, latents, after = min(tries, key=lambda one: one[0])
+        reached = all(goal.miss(after) <= 1 for goal in goals if goal.name in self.labels)
+        steps = {name: self.steps.get(name, 0.0) + found.get(name, 0.0) for name in (*found, *self.steps)}
+        edited = Edited(latents, dict(self.labels), dict(self.steps), steps, before, after, reached)
+        if not reached:
+            told = ", ".join(f"{name} {self.labels[name]} (read {after[name]:.2f})" for name in self.labels)
+            log.warning("not all that was asked for was reached within %g steps: %s", self.bound, told)
+        return edited
+
+    def kept(self, before: Mapping[str, float]) -> dict[str, Wish]:
+        """What age must not take along: the gender, where it is sure. The old are read as men, the young as women."""
+        if "age" not in self.labels or "gender" in self.labels:
+            return {}
+        male = before.get("gender", 0.5)
+        return {"gender": "male" if male > 0.5 else "female"} if max(male, 1 - male) >= CERTAINTY else {}
+
+
+def goal_of(name: str, wish: Wish, directions: Directions) -> Goal:
+    """In the units of `Reading`."""
+    if name == "gender":
+        return _of_labels(gender_goal(str(wish), log_odds(CERTAINTY), directions.deviations["gender"]))
+    if name == "age":
+        return _of_labels(age_goal(float(wish), TOLERANCE["age"], directions.deviations["age"]))
+    slope = directions.deviations.get(name, PEOPLE[name][1]) / PEOPLE[name][1]
+    return Goal(name, lambda read: float(read[name]), float(wish), TOLERANCE[name], slope)
+
+
+def _farther(goal: Goal, after: Mapping[str, float]) -> Goal:
+    """What is aimed at where the refined picture reads otherwise than the one without: as much beyond as it fell short."""
+    return goal if goal.enough else replace(goal, target=2 * goal.target - goal.value(after))
+
+
+def _of_labels(goal: Goal) -> Goal:
+    """A goal of `FaceLabels` as one of readings."""
+    return replace(goal, value=lambda read: goal.value(FaceLabels(read.get("age", 0.0), read.get("gender", 0.5))))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Reads a picture [1, 3, R, R] in [-1, 1], aligned as FFHQ."""
+
+    directions: Directions
+
+    def __call__(self, image: Tensor, names: Collection[str] = LABELS) -> dict[str, float]:
+        """Those of `names`; without the reader that steers, age and gender are the classifiers' alone."""
+        found: dict[str, float] = {}
+        if {"age", "gender"} & set(names):
+            read = self.directions.reader(image) if self.directions.reader else age_gender().label(image)[0]
+            found |= {"age": read.age, "gender": read.male}
+        if set(PEOPLE) & set(names):
+            shape = dict(zip(LABELS[2:], shape_labels(find_mesh(to_uint8(image), face_mesh())), strict=True))
+            found |= {name: (shape[name] - mean) / deviation for name, (mean, deviation) in PEOPLE.items()}
+        if set(TRAITS) & set(names):
+            traits = read_traits(image)
+            read_too = {name: float(getattr(traits, of)) for name, of in TRAITS.items()}
+            found |= {
+                name: value for name, value in read_too.items() if math.isfinite(value)
+            }  # a bald head has no hair
+        return {name: found[name] for name in (*LABELS, *TRAITS) if name in names and name in found}
