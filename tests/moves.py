@@ -152,6 +152,7 @@ MOVES = {
         child.steered.bound child.steered.tolerance""",
     f"{STEERING}::test_several_ages_of_one_child": "child.steered.ages",
     "tests/editing/test_hold.py::test_the_search_holds_the_person": "child.steered.search",
+    "tests/editing/test_hold.py::test_an_edit_holds_the_person": "edit.hold",
     "tests/editing/test_hold.py::test_the_scene_is_not_inherited": "child.steered.scene",
     f"{KEYS}::test_steps_and_directions_of_fixed_steps": """child.fixed_steps.steps child.fixed_steps.directions
         child.steered.directions""",

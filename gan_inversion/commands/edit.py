@@ -41,6 +41,7 @@ class EditFace(Inverting):
     steps: dict[str, float] = field(default_factory=dict)
     directions: str
     bound: float
+    hold: int
     paste_back: bool
     frames: int = at_least(0)
     fps: int = at_least(1)
@@ -95,7 +96,7 @@ class EditFace(Inverting):
         count = next(iter(counts), 1)
         each = {name: values * (count // len(values)) for name, values in wishes.items()}
         rows = [{name: values[i] for name, values in each.items()} for i in range(count)]
-        return [Edit(row, self.steps, self.directions, self.bound) for row in rows]
+        return [Edit(row, self.steps, self.directions, self.bound, self.hold) for row in rows]
 
     def _check(self) -> None:
         if (self.photo is None) == (self.latents is None):

@@ -21,10 +21,11 @@ from ..image import to_uint8
 from ..interfaces import GENDERS, FaceLabels, Generator, Latents
 from ..latents import render
 from .files import Directions, load_directions
+from .hold import Person, Wanted
 from .labels import LABELS, log_odds
 from .loop import Goal, Loop
 from .refined import carried
-from .steering import age_goal, gender_goal
+from .steering import SIGNS, YOUNGEST, age_goal, gender_goal
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ ORDER = ("yaw", "pitch", "eyes_open", "smile", "gender", "age")  # what is asked
 RANGES: Mapping[str, tuple[float, float]] = {"age": (0, 80), **dict.fromkeys(PEOPLE, (-3, 3))}
 TOLERANCE = {"age": 3.0, **dict.fromkeys(PEOPLE, 0.3)}  # years, standard deviations
 AIMS = 2  # searches at most, where a refinement changes what is read
+STEPS = 12  # of the search that holds the person
 CERTAINTY = 0.9  # probability of the gender that is asked for
 NOTICED = 0.5  # standard deviations of a label from which a side effect is told of
 SPREAD = {"age": 12.5, "gender": 5.5, **dict.fromkeys(PEOPLE, 1.0), "hair_lightness": 17.9, "skin_ita": 24.3}
@@ -92,15 +94,19 @@ def _even(name: str, read: Mapping[str, float]) -> float:
 class Edit:
     """What a face is to become. labels: name -> wish; steps: direction -> how many are taken before; bound: farthest step.
 
-    directions: a catalogue entry, or a file in a published format.
+    directions: a catalogue entry, or a file in a published format. hold: gradient steps of the search that brings age and
+    gender about and holds the person (`editing.hold`); 0: these too by the closed loop along directions.
     """
 
     labels: Mapping[str, Wish] = field(default_factory=dict)
     steps: Mapping[str, float] = field(default_factory=dict)
     directions: str = DEFAULT
     bound: float = 4.5
+    hold: int = STEPS
 
     def __post_init__(self) -> None:
+        if self.hold < 0:
+            raise UserError(f"hold={self.hold}: must not be negative.")
         for label, wish in self.labels.items():
             check_wish(label, wish)
         if self.bound <= 0:
@@ -130,11 +136,16 @@ class Edit:
         def draw(latents: Latents, size: int | None) -> Tensor:
             return render(generator, latents, size)
 
-        loop = Loop(goals, start, directions, draw, lambda image: reader(image, wishes), self.bound)
+        held = [goal for goal in goals if goal.name in ("age", "gender")] if self.hold and directions.reader else []
+        along = [goal for goal in goals if goal not in held]
+        loop = Loop(along, start, directions, draw, lambda image: reader(image, wishes), self.bound)
         tries = []
         for _ in range(AIMS if face.features is not None else 1):
-            found = loop.run()[0] if goals else {}
+            found = loop.run()[0] if along else {}
             ws = loop.moved(found).ws
+            if held:
+                steps_held, ws = self._held(replace(loop, goals=held, start=loop.moved(found)), wishes, generator)
+                found = {**found, **steps_held}
             latents = carried(face, ws, generator)
             after = reader(render(generator, latents), names)
             tries.append((max((goal.miss(after) for goal in goals), default=0.0), found, latents, after))
@@ -149,6 +160,16 @@ class Edit:
             told = ", ".join(f"{name} {self.labels[name]} (read {after[name]:.2f})" for name in self.labels)
             log.warning("not all that was asked for was reached within %g steps: %s", self.bound, told)
         return edited
+
+    def _held(self, loop: Loop, wishes: Mapping[str, Wish], generator: Generator) -> tuple[dict[str, float], Tensor]:
+        """Age and gender from where the other labels are met: (steps along directions where the search began, its ws)."""
+        person = Person(loop.start, loop.directions.require_reader(), generator, beyond=0.0)
+        now = {"age": person.read.age, "gender": person.read.male}
+        steps = {goal.name: loop.guess(goal, now) for goal in loop.goals}
+        age = wishes.get("age")
+        sign = SIGNS[str(wishes.get("gender", ""))]
+        wanted = Wanted(None if age is None else max(float(age), YOUNGEST), sign, log_odds(CERTAINTY))
+        return steps, person.move(loop.moved(steps), wanted, self.hold).ws
 
     def kept(self, before: Mapping[str, float]) -> dict[str, Wish]:
         """What age must not take along: the gender, where it is sure. The old are read as men, the young as women."""

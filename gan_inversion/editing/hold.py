@@ -104,10 +104,19 @@ class _View:
 class Person:
     """What of a face is held, measured in its picture before it is moved; then the search.
 
-    parents: whose skin and hair its own are to lie between; none: they stay as they are.
+    parents: whose skin and hair its own are to lie between; none: they stay as they are. beyond: how far beyond the age that
+    is wanted is aimed at, share of the way.
     """
 
-    def __init__(self, face: Latents, reader: Reader, generator: Generator, parents: Sequence[Colours] = ()) -> None:
+    def __init__(
+        self,
+        face: Latents,
+        reader: Reader,
+        generator: Generator,
+        parents: Sequence[Colours] = (),
+        beyond: float = BEYOND,
+    ) -> None:
+        self.beyond = beyond
         self.face, self.reader, self.generator, self.space = face, reader, generator, P()
         self.before = self.space.encode(face.ws[None].to(generator.device), generator)
         true = render(generator, face)
@@ -179,7 +188,7 @@ class Person:
     def aim(self, age: float) -> float:
         """Years to aim at: a share beyond `age`, as seen from this face's own; in log(age + 3), as readings are."""
         goal, start = math.log(age + YEARS), math.log(self.read.age + YEARS)
-        return math.exp(goal + BEYOND * (goal - start)) - YEARS
+        return math.exp(goal + self.beyond * (goal - start)) - YEARS
 
 
 def look(image: Tensor) -> tuple[Tensor, list[Tensor]]:

@@ -25,7 +25,7 @@ from gan_inversion.latents import save_latents
 from tests.conftest import TINY, Ran, latents, real
 
 Run = Callable[..., Ran]
-BASE = ["generator=tiny", "threads=1", "directions=d.safetensors", "latents=me.safetensors"]
+BASE = ["generator=tiny", "threads=1", "directions=d.safetensors", "latents=me.safetensors", "hold=0"]
 
 
 def read(self: Reading, picture: torch.Tensor, names: Collection[str] = LABELS) -> dict[str, float]:
