@@ -47,7 +47,7 @@ def invert(values: dict[str, Any]) -> torch.Tensor:
 
 
 def encoder_of_tiny(folder: Path) -> Path:
-    encoder = Encoder(8, 16, width=8, hidden=8)
+    encoder = Encoder(8, 16, (8, 8, 8, 8), (1, 1, 1, 1), 8, 4)
     encoder.initialise(0, tiny().statistics())
     save_trained(folder / "encoder.safetensors", ENCODER, encoder, tiny(), {})
     return folder / "encoder.safetensors"
