@@ -106,11 +106,9 @@ def test_it_looks_at_any_size() -> None:
 
 @pytest.mark.weights
 def test_the_encoder_knows_faces() -> None:
-    """Samples never trained on: half as far off as the mean face, and the same person to a network it never saw."""
+    """Samples never trained on: near in the picture (the mean face: above .5), and the same person to networks it never saw."""
     generator = real()
     encoder = load_encoder("encoder_mobile_stylegan_ffhq", generator)
-    mean = Encoder(generator.num_ws, generator.w_dim)
-    mean.initialise(0, generator.statistics())
-    found, average = (measure_encoder(generator, e, range(1_000_000, 1_000_002), 0) for e in (encoder, mean))
-    assert found["lpips_vgg"] < 0.6 * average["lpips_vgg"]
+    found = measure_encoder(generator, encoder, range(1_000_000, 1_000_002), 0)
+    assert found["lpips_vgg"] < 0.35
     assert found["identity_faceres"] > 0.7

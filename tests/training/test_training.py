@@ -68,7 +68,7 @@ def test_degrading_changes_most_pictures_a_little() -> None:
     assert changed.shape == image.shape
     assert changed.abs().max() < 1.001
     off = (changed - image).abs()
-    assert (off.amax((1, 2, 3)) > 0.01).sum() > 30
+    assert (off.amax((1, 2, 3)) > 0.01).sum() > 20
     assert off.mean((1, 2, 3)).median() < 0.1
     assert torch.equal(changed, degrade(image, Dice(40, image.device, 0)))
     assert not torch.equal(changed, degrade(image, Dice(40, image.device, 1)))
