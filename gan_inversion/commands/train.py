@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..errors import UserError
 from ..generators.mobile_stylegan import MobileStyleGAN
 from ..generators.preview import HEADS
-from ..inversion.encoder import ENCODER, Encoder
+from ..inversion.encoder import ENCODER, new_encoder
 from ..report.run_folder import RunFolder
 from ..training.encoder import EncoderLoss, measure_encoder
 from ..training.preview_heads import HeadLoss, measure_heads, new_heads
@@ -47,9 +47,7 @@ class TrainEncoder(Train):
         folder = self.opened(call)
         weights = {"image_weight": self.image_weight, "identity_weight": self.identity_weight}
         training = self.training(passes=self.passes, **weights)
-        encoder = Encoder(generator.num_ws, generator.w_dim)
-        encoder.initialise(self.seed, generator.statistics())
-        encoder.to(generator.device)
+        encoder = new_encoder(generator, self.seed)
         loss = EncoderLoss(generator, encoder, self.batch, self.passes, **weights)
         fit(ENCODER, encoder, loss, measure_encoder, generator, training, folder)
 

@@ -29,6 +29,7 @@ ENCODER = "encoder"  # what its file says it is
 SIZE = 256  # pixels it looks at
 SEEN = (64, 192, 896, 0)  # channels of AlexNet's maps that join the stages of 64, 32, 16 and 8 pixels
 WIDTHS, BLOCKS = (64, 128, 256, 296), (2, 3, 3, 2)  # of these stages
+HIDDEN, RANK = 512, 72  # numbers that all rows share; that each row then has for itself
 EMBEDDING = 128  # dlib's
 
 
@@ -67,13 +68,7 @@ class Encoder(nn.Module):
     join: Any
 
     def __init__(
-        self,
-        num_ws: int,
-        w_dim: int,
-        widths: Sequence[int] = WIDTHS,
-        blocks: Sequence[int] = BLOCKS,
-        hidden: int = 512,
-        rank: int = 72,
+        self, num_ws: int, w_dim: int, widths: Sequence[int], blocks: Sequence[int], hidden: int, rank: int
     ) -> None:
         super().__init__()
         self.num_ws, self.w_dim, self.rank = num_ws, w_dim, rank
@@ -158,6 +153,16 @@ def encode(faces: Tensor, encoder: Encoder, generator: Generator, passes: int = 
         drawn = generator.synthesis(encoder.ws(steps), resolution=SIZE)
         steps = steps + encoder(face, look(drawn.clamp(-1, 1), *networks))
     return encoder.ws(steps)
+
+
+def new_encoder(generator: Generator, seed: int) -> Encoder:
+    """One to be trained, on the generator's device: smaller where w has less than 512 numbers."""
+    share = min(1.0, generator.w_dim / 512)
+    widths = [max(8, round(width * share)) for width in WIDTHS]
+    hidden, rank = (max(4, round(size * share)) for size in (HIDDEN, RANK))
+    encoder = Encoder(generator.num_ws, generator.w_dim, widths, BLOCKS, hidden, rank)
+    encoder.initialise(seed, generator.statistics())
+    return encoder.to(generator.device)
 
 
 def load_encoder(name: str, generator: Generator) -> Encoder:

@@ -13,7 +13,7 @@ from gan_inversion.estimators.identity import dlib_resnet
 from gan_inversion.estimators.lpips_network import lpips_network
 from gan_inversion.generators.tiny import Tiny, tiny
 from gan_inversion.image import to_tensor
-from gan_inversion.inversion.encoder import ENCODER, Encoder, Sight, encode, load_encoder, look
+from gan_inversion.inversion.encoder import ENCODER, Encoder, Sight, encode, load_encoder, look, new_encoder
 from gan_inversion.inversion.starts import FromEncoder
 from gan_inversion.spaces.p_space import from_p, whiten
 from gan_inversion.training.encoder import measure_encoder, unexplained
@@ -21,9 +21,7 @@ from tests.conftest import drawn, latents, make_inverter, real
 
 
 def untrained(generator: Tiny) -> Encoder:
-    encoder = Encoder(generator.num_ws, generator.w_dim, (8, 8, 8, 8), (1, 1, 1, 1), 12, 4)
-    encoder.initialise(0, generator.statistics())
-    return encoder.eval()
+    return new_encoder(generator, 0).eval()
 
 
 def moved(encoder: Encoder, deviation: float = 1.0) -> Encoder:
@@ -106,7 +104,7 @@ def test_it_looks_at_any_size() -> None:
 
 @pytest.mark.weights
 def test_the_encoder_knows_faces() -> None:
-    """Samples never trained on: near in the picture (the mean face: above .5), and the same person to networks it never saw."""
+    """Samples never trained on: near in the picture (the mean face: above .5), and the same person to FaceRes."""
     generator = real()
     encoder = load_encoder("encoder_mobile_stylegan_ffhq", generator)
     found = measure_encoder(generator, encoder, range(1_000_000, 1_000_002), 0)
