@@ -81,8 +81,8 @@ MOVES = {
         find_regions.contrast find_regions.seed""",
     f"{PEOPLE}::test_people_through_the_scripts": """find_people.samples find_people.seed inherit.regions.people
         inherit.regions.mutation""",
-    f"{OWN}::test_each_key_of_a_training_moves_what_is_trained": """train_encoder.samples_dir train_encoder.samples
-        train_encoder.held_out train_encoder.steps train_encoder.batch train_encoder.drawn train_encoder.image_weight
+    f"{OWN}::test_each_key_of_a_training_moves_what_is_trained": """train_encoder.passes train_encoder.identity_weight
+        train_encoder.held_out train_encoder.steps train_encoder.batch train_encoder.image_weight
         train_encoder.learning_rate train_encoder.seed train_preview_heads.samples_dir train_preview_heads.samples
         train_preview_heads.held_out train_preview_heads.resolutions train_preview_heads.steps train_preview_heads.batch
         train_preview_heads.learning_rate train_preview_heads.lpips_weight train_preview_heads.seed""",
@@ -108,7 +108,7 @@ MOVES = {
     "tests/inversion/test_starts.py::test_best_of_is_the_best_of_its_samples": "start.best_of.near",
     "tests/inversion/test_starts.py::test_from_inversion_goes_on_from_stored_latents": "start.inversion.path",
     "tests/inversion/test_encoder.py::test_a_start_and_its_identity": "start.encoder.path",
-    "tests/inversion/test_encoder.py::test_the_reach_of_a_start": "start.encoder.reach",
+    "tests/inversion/test_encoder.py::test_passes": "start.encoder.passes",
     f"{CONFIGS}::test_lpips_keys": """losses.lpips.weight losses.lpips.backbone losses.lpips.sizes
         losses.lpips.size_weights""",
     f"{CONFIGS}::test_identity_keys": "losses.identity.weight losses.identity.inner losses.identity.flip",

@@ -19,7 +19,7 @@ from gan_inversion.components import build
 from gan_inversion.errors import UserError
 from gan_inversion.generators.tiny import tiny
 from gan_inversion.interfaces import Latents
-from gan_inversion.inversion.encoder import ENCODER, Encoder
+from gan_inversion.inversion.encoder import ENCODER, new_encoder
 from gan_inversion.inversion.inverter import default_inverter
 from gan_inversion.latents import save_latents
 from tests.composed import build_inverter, command_of, compose, tiny_config
@@ -49,9 +49,7 @@ def invert(values: dict[str, Any]) -> torch.Tensor:
 
 
 def encoder_of_tiny(folder: Path) -> Path:
-    encoder = Encoder(8, 16, width=8, hidden=8)
-    encoder.initialise(0, tiny().statistics())
-    save_trained(folder / "encoder.safetensors", ENCODER, encoder, tiny(), {})
+    save_trained(folder / "encoder.safetensors", ENCODER, new_encoder(tiny(), 0), tiny(), {})
     return folder / "encoder.safetensors"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..errors import UserError
 from ..generators.mobile_stylegan import MobileStyleGAN
 from ..generators.preview import HEADS
-from ..inversion.encoder import ENCODER, Encoder
+from ..inversion.encoder import ENCODER, new_encoder
 from ..report.run_folder import RunFolder
 from ..training.encoder import EncoderLoss, measure_encoder
 from ..training.preview_heads import HeadLoss, measure_heads, new_heads
@@ -18,8 +18,6 @@ from .common import Common, Invocation, at_least, open_job
 
 @dataclass(frozen=True, kw_only=True)
 class Train(Common):
-    samples_dir: str
-    samples: int = at_least(1)
     held_out: int = at_least(1)
     steps: int = at_least(1)
     batch: int = at_least(1)
@@ -27,8 +25,8 @@ class Train(Common):
     checkpoint_every: int = at_least(1)
 
     def training(self, **more: object) -> Training:
-        settings = {key: getattr(self, key) for key in ("samples", "steps", "batch", "learning_rate", "seed")}
-        return Training(settings | more, self.samples_dir, self.held_out, self.checkpoint_every)
+        settings = {key: getattr(self, key) for key in ("steps", "batch", "learning_rate", "seed")}
+        return Training(settings | more, self.held_out, self.checkpoint_every)
 
     def opened(self, call: Invocation) -> RunFolder:
         """The folder; with overwrite=true, what another training has come to is not gone on with, but done anew."""
@@ -40,23 +38,24 @@ class Train(Common):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainEncoder(Train):
-    drawn: int = at_least(0)
+    passes: int = at_least(1)
     image_weight: float
+    identity_weight: float
 
     def run(self, call: Invocation) -> None:
         generator = self.generator.load(self.device)
         folder = self.opened(call)
-        training = self.training(drawn=self.drawn, image_weight=self.image_weight)
-        samples = rendered(training, generator)
-        encoder = Encoder(generator.num_ws, generator.w_dim)
-        encoder.initialise(self.seed, generator.statistics())
-        ws, images = samples.ws(generator), samples.images()
-        loss = EncoderLoss(generator, encoder, ws, images, self.batch, self.drawn, self.image_weight)
-        fit(ENCODER, encoder, loss, measure_encoder, generator, training, samples, folder)
+        weights = {"image_weight": self.image_weight, "identity_weight": self.identity_weight}
+        training = self.training(passes=self.passes, **weights)
+        encoder = new_encoder(generator, self.seed)
+        loss = EncoderLoss(generator, encoder, self.batch, self.passes, **weights)
+        fit(ENCODER, encoder, loss, measure_encoder, generator, training, folder)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainPreviewHeads(Train):
+    samples_dir: str
+    samples: int = at_least(1)
     resolutions: tuple[int, ...]
     lpips_weight: float
 
@@ -67,8 +66,9 @@ class TrainPreviewHeads(Train):
             raise UserError(f"generator={self.generator.name}: only MobileStyleGAN takes preview heads.")
         generator.use_previews({}, "")  # the goal is the true picture
         folder = self.opened(call)
-        training = self.training(resolutions=list(self.resolutions), lpips_weight=self.lpips_weight)
-        samples = rendered(training, generator)
+        more = {"samples": self.samples, "resolutions": list(self.resolutions), "lpips_weight": self.lpips_weight}
+        training = self.training(**more)
+        samples = rendered(training, self.samples_dir, generator)
         heads = new_heads(generator, self.resolutions, self.seed)
         loss = HeadLoss(generator, heads, samples.images(), self.seed, self.batch, self.lpips_weight)
-        fit(HEADS, heads, loss, measure_heads, generator, training, samples, folder)
+        fit(HEADS, heads, loss, measure_heads, generator, training, folder)

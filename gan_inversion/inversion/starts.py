@@ -13,7 +13,6 @@ from ..estimators.lpips_network import lpips_network
 from ..image import area_resize
 from ..interfaces import Generator
 from ..latents import NAMES_A_FILE, check_shape, describe, hash_of_ws, load_latents
-from ..spaces.p_space import draw_back
 from ..spaces.population import truncated
 from .encoder import encode, encoder_sha256, load_encoder
 
@@ -80,34 +79,29 @@ class BestOf:
 
 @dataclass(frozen=True)
 class FromEncoder:
-    """One pass of the encoder that was trained for this generator. `path`: a catalogue entry or a .safetensors file.
+    """The encoder that was trained for this generator. `path`: a catalogue entry or a .safetensors file.
 
-    reach: deviations along each axis of whitened P within which its result is brought, None: as it comes. It leaves the
-    population for photographs, and a coordinate that begins at a wall of `spaces.p` tends to stay there.
+    passes: how often it looks, each time at what the last time drew; its answer lies within the walls of P.
     """
 
     name: ClassVar[str] = "encoder"
+    version: ClassVar[int] = 2
 
     path: str = field(default="encoder_mobile_stylegan_ffhq", metadata=NAMES_A_FILE)
-    reach: float | None = 1.5
-
-    def __post_init__(self) -> None:
-        if self.reach is not None and not self.reach > 0:  # NaN is refused too
-            raise UserError(f"start.reach={self.reach:g}: must be above 0, or null.")
+    passes: int = field(default=3, metadata={"least": 1})
 
     is_stochastic = False  # whether the seed matters
 
     @property
     def optimised_metrics(self) -> tuple[str, ...]:
-        return ("lpips_alex", "mse", "psnr")  # what it was trained by, and its features
+        return ("lpips_alex", "mse", "psnr", "identity_dlib")  # what it was trained by, and sees by
 
     def identity(self, name: str) -> dict[str, Any]:
         """The numbers count, not where they lie."""
         return {**describe(self), "path": f"sha256:{encoder_sha256(self.path)}"}
 
     def __call__(self, generator: Generator, target: Tensor, name: str, seed: int) -> Tensor:
-        ws = encode(target, load_encoder(self.path, generator))
-        return ws if self.reach is None else draw_back(ws.cpu(), generator.statistics(), self.reach).to(ws.device)
+        return encode(target, load_encoder(self.path, generator), generator, self.passes)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ..report.progress import Showing
 from ..report.run_folder import RunFolder
 from ..report.trace import plot_losses
 from ..storage import expanded
-from .samples import Samples
+from .samples import HELD_OUT, Samples
 from .trainer import CHECKPOINT, Curve, LossOf, train
 
 SMOOTH = 200  # points of the plotted curve
@@ -29,7 +29,6 @@ class Training:
     """What is asked of a training."""
 
     settings: Mapping[str, Any]  # all that decides its result besides the generator: samples, steps, seed and others
-    samples_dir: str
     held_out: int  # samples to measure on
     checkpoint_every: int  # updates
 
@@ -51,7 +50,6 @@ def fit(
     measure: Callable[..., dict[str, float]],
     generator: Generator,
     training: Training,
-    samples: Samples,
     folder: RunFolder,
 ) -> None:
     """Train `model`, measure it on samples never trained on, save it as `KIND.safetensors`, and report.
@@ -65,7 +63,7 @@ def fit(
             model, loss, told["steps"], told["learning_rate"], told["seed"], folder.root, facts,
             training.checkpoint_every, bar.step,
         )  # fmt: skip
-    held_out = samples.held_out(training.held_out)
+    held_out = range(HELD_OUT, HELD_OUT + training.held_out)
     with Showing("measuring", len(held_out)) as bar:
         numbers = measure(generator, model, held_out, told["seed"], bar.update)
     path = folder.path(f"{kind.replace(' ', '_')}.safetensors")
@@ -73,9 +71,9 @@ def fit(
     report(folder, curve, numbers)
 
 
-def rendered(training: Training, generator: Generator) -> Samples:
+def rendered(training: Training, samples_dir: str, generator: Generator) -> Samples:
     """The samples to train on, with a bar while they are rendered."""
-    samples = Samples(expanded(training.samples_dir), training.settings["samples"], training.settings["seed"])
+    samples = Samples(expanded(samples_dir), training.settings["samples"], training.settings["seed"])
     with Showing("rendering", samples.count) as bar:
         samples.render(generator, bar.reach)
     return samples

@@ -87,13 +87,5 @@ class Samples:
         shards = [np.load(self._shard(first)) for first in range(0, self.count, SHARD)]
         return np.concatenate(shards)[: self.count]
 
-    def ws(self, generator: Generator) -> Tensor:
-        """[count, L, D]: what they were drawn from."""
-        return torch.stack([sample_ws(generator, index, self.seed) for index in range(self.count)])
-
-    def held_out(self, count: int) -> range:
-        """Indices that no folder of samples reaches."""
-        return range(HELD_OUT, HELD_OUT + count)
-
     def _shard(self, first: int) -> Path:
         return self.folder / f"{first:06d}.npy"

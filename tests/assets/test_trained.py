@@ -78,7 +78,8 @@ def test_parts_that_are_not_whole(generator: Tiny, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"x.safetensors: not whole encoder \(KeyError"):
         load_encoder(written(path, header), generator)
     with pytest.raises(UserError, match=r"x.safetensors: not whole encoder \(RuntimeError"):
-        load_encoder(written(path, header, **{f"{n}.weight": torch.zeros(2, 2) for n in ("enter", "inner")}), generator)
+        names = [*(f"stages.{i}.0.conv1.weight" for i in range(4)), "inner.weight", "rows"]
+        load_encoder(written(path, header, **{name: torch.zeros(2, 2) for name in names}), generator)
     header |= {"kind": DIRECTIONS, "facts": {"deviations": {}, "space": "w"}}
     with pytest.raises(UserError, match=r"x.safetensors: not whole directions"):
         load_directions(written(path, header, **{"direction.age": torch.zeros(7)}), generator)

@@ -146,16 +146,12 @@ def test_the_scene_is_not_inherited() -> None:
 
 @pytest.mark.weights
 def test_an_edit_holds_the_person() -> None:
-    """Thirty years more: as far as asked for, and nearer to who it was than along the directions alone."""
+    """Thirty years more: as far as asked for, with the skin and the smile that it had."""
     generator = real()
     face = Latents(draw_w(generator, 1, 12)[0].repeat(generator.num_ws, 1))
     edits = [Edit({"age": 60.0}, hold=steps) for steps in (12, 0)]
     directions = edits[0].load(generator)
     held, straight = (edit(face, directions, generator) for edit in edits)
     assert held.after["age"] == pytest.approx(60, abs=4)
-    with torch.no_grad():
-        own, *others = (
-            dlib_resnet().embed(render(generator, one, 256)) for one in (face, held.latents, straight.latents)
-        )
-    assert (own - others[0]).norm() < (own - others[1]).norm()
-    assert abs(held.side_effects["skin_ita"]) < max(abs(straight.side_effects["skin_ita"]), 0.3)
+    for label in ("skin_ita", "smile"):
+        assert abs(held.side_effects[label]) < abs(straight.side_effects[label])
