@@ -30,7 +30,7 @@ class Optimiser:
 
     name: ClassVar[str] = "adam"
 
-    steps: int = 78  # updates; the result of the last one is scored too
+    steps: int = 48  # updates; the result of the last one is scored too
     previews: tuple[int, ...] = (
         128,
         256,
