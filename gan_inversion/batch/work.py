@@ -20,7 +20,7 @@ import numpy as np
 from ..blending.offspring import Child, Conception
 from ..errors import StorageError, UserError
 from ..execution.work import Job, is_out_of_memory
-from ..image import Photo, decode_photo
+from ..image import LARGEST, Photo, decode_photo
 from ..interfaces import AlignedFace, Aligner, OnStep
 from ..metrics.reconstruction import evaluate
 from ..metrics.verdict import Verdict, refused, verdict_of
@@ -237,7 +237,7 @@ class Batch(Job):
 def read_photo(item: FaceItem) -> Photo:
     """Raises UserError naming the file as the manifest has it."""
     try:
-        data = item.folder.read(item.file)
+        data = item.folder.read(item.file, LARGEST)
     except FileNotFoundError as error:
         raise UserError(f"{item.name}: no such file.") from error
     except StorageError as error:  # one photograph that cannot be read is no reason to stop
