@@ -14,8 +14,6 @@ import torch
 from PIL import EpsImagePlugin, Image
 
 from gan_inversion import storage
-from gan_inversion.image import photo as module
-from gan_inversion.image.photo import HEIC, RAW
 from gan_inversion.errors import UserError
 from gan_inversion.image import (
     DIGITAL_SOURCE_TYPE,
@@ -29,6 +27,8 @@ from gan_inversion.image import (
     to_tensor,
     to_uint8,
 )
+from gan_inversion.image import photo as module
+from gan_inversion.image.photo import HEIC, RAW
 from gan_inversion.storage import write_atomically
 
 from .conftest import random_pixels

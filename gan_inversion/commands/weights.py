@@ -13,6 +13,8 @@ from ..checkpoints.foreign import read_checkpoint, save_checkpoint
 from ..errors import UserError
 from ..generators.family import StyleGAN
 from ..generators.file import build_checkpoint
+from ..interfaces import Latents
+from ..latents import render
 from .common import Invocation
 
 LICENCE = "not in the file: ask its authors. NVIDIA's own networks are for non-commercial use"
@@ -53,16 +55,29 @@ class Convert:
         if output and output.exists() and not self.overwrite:
             raise UserError(f"output={self.output} exists. Choose another name, or overwrite=true.")
         entry = public_checkpoint(self.input)
-        checkpoint = read_checkpoint(checkpoint_file(self.input))
+        file = checkpoint_file(self.input)
+        checkpoint = read_checkpoint(file)
         if entry:
             checkpoint = replace(checkpoint, facts={**checkpoint.facts, "licence": entry.licence})
         label = 0 if any(name.startswith("mapping.embed.") for name in checkpoint.state) else None
-        generator = build_checkpoint(checkpoint, class_label=label)
+        generator = _drawing(checkpoint, label, str(file))
         for name, value in summary(checkpoint, generator).items():
             print(f"{name:32} {value}")
         if output:
             save_checkpoint(output, checkpoint)
+            if _drawing(read_checkpoint(output), label, str(output)).sha256 != generator.sha256:
+                raise UserError(f"{output}: it is not the generator that was written. Is the disk in order?")
             print(f"{'written':32} {output}: generator=file generator.path={output}")
+
+
+def _drawing(checkpoint: Checkpoint, label: int | None, file: str) -> StyleGAN:
+    """The generator, which has drawn a picture. Raises UserError, which names the file."""
+    try:
+        generator = build_checkpoint(checkpoint, class_label=label)
+        render(generator, Latents(generator.w_avg.repeat(generator.num_ws, 1)))
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from None
+    return generator
 
 
 def summary(checkpoint: Checkpoint, generator: StyleGAN) -> dict[str, Any]:

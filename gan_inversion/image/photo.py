@@ -1,4 +1,4 @@
-"""Photographs of any camera or program -> upright 8-bit sRGB. Told by content; what decoding may cost is bounded before it."""
+"""Photographs of any camera or program -> upright 8-bit sRGB. Told by content, bounded before it is decoded."""
 
 from __future__ import annotations
 
@@ -65,7 +65,15 @@ SCANS = 100  # of a progressive JPEG; cameras and programs write about ten
 BAND = 256  # rows that are converted at a time
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # of JPEG, without restarts and stuffed zeros
-_RAW_STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")  # Fuji, Olympus, Panasonic, ...
+_RAW_STARTS = (
+    b"FUJIFILMCCD-RAW",
+    b"IIRO",
+    b"IIRS",
+    b"MMOR",
+    b"IIU\0",
+    b"FOVb",
+    b"\0MRM",
+)  # Fuji, Olympus, Panasonic, ...
 
 
 @dataclass(frozen=True)

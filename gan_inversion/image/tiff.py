@@ -1,4 +1,4 @@
-"""Which of the pictures in a TIFF is the photograph: raw files and archives begin with a small copy of it (TIFF 6.0, DNG)."""
+"""Which of the pictures in a TIFF is the photograph: raw files begin with a small copy of it (TIFF 6.0, DNG)."""
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from ..assets.trained import read_safetensors
 from ..blending.inheritance import MUTATION
 from ..blending.offspring import Conception
 from ..editing.search import draw_w
@@ -26,6 +25,7 @@ from ..runtime import versions
 from ..spaces.p_space import REACH
 from ..spaces.population import sample_w, truncated
 from ..storage import write_atomically
+from ..storage.tensors import read_tensors
 from .children import BANDS, SIZE, FamilySeen, Made, Seen, look
 
 GOALS = tuple((age, gender) for age in BANDS for gender in ("female", "male"))
@@ -150,8 +150,8 @@ def _keep(path: Path, family: FamilySeen, identity: str) -> None:
 def _load(path: Path, identity: str) -> FamilySeen | None:
     if not path.exists():
         return None
-    tensors, header, _ = read_safetensors(path)
-    note = json.loads(header.get("couple", "{}"))
+    file = read_tensors(path)
+    tensors, note = file.tensors, file.note("couple").values
     if note.get("identity") != identity:
         return None
     everyone: list[tuple[str, Made]] = []

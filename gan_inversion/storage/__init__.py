@@ -15,13 +15,14 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from .errors import StorageError, UserError
+from ..errors import StorageError, UserError
 
 SIDE_BY_SIDE = 32  # requests to a storage that is far away
 LARGEST = 4_000_000_000  # bytes of any file that is named: the largest checkpoints, with their optimisers, have 1.5 GB
@@ -55,7 +56,7 @@ def expanded(path: str | os.PathLike[str]) -> Path:
 
 
 @contextlib.contextmanager
-def open_file(path: str | os.PathLike[str], largest: int = LARGEST) -> Iterator[BinaryIO]:
+def open_file(path: str | os.PathLike[str], largest: int = LARGEST) -> Iterator[BufferedReader]:
     """What a person, or a file of theirs, names, opened to be read: a regular file of at most `largest` bytes.
 
     A device or a pipe would give bytes without end, or none ever. Raises UserError.
@@ -141,7 +142,7 @@ class Folder:
         return Path(path) if isinstance(system, LocalFileSystem) else None
 
     def read(self, name: str, largest: int = LARGEST) -> bytes:
-        """Raises FileNotFoundError if there is none, StorageError if it cannot be read, or is larger than `largest` bytes."""
+        """Raises FileNotFoundError if there is none, StorageError if it cannot be read, or has more than `largest` bytes."""
         system, path = self._place
         try:
             if self.local is not None:
