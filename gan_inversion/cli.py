@@ -113,6 +113,8 @@ def build_command(name: str, config: DictConfig, typed: Sequence[str]) -> Any:
     command = construct(class_of(name), plain(config), "", said)
     if hasattr(command, "threads"):
         configure(command.threads)
+    if getattr(command, "private", False):
+        os.umask(0o077)  # photographs of people, and what is made of them; workers inherit it
     if hasattr(command, "device"):
         check_device(command.device, _remedy(command))
     return command

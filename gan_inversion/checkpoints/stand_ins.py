@@ -222,7 +222,7 @@ def find(module: str, name: str) -> Any:
     dtype = getattr(torch, name, None) if re.fullmatch(r"torch\.u?(float|bfloat|int|bool)\d*", full) else None
     if isinstance(dtype, torch.dtype):
         return dtype
-    if re.fullmatch(r"torch\.nn\.modules\.\w+\.[A-Z]\w*", full):
+    if re.fullmatch(r"torch\.nn\.modules\.\w+\._?[A-Z]\w*", full):
         return Module
     if re.fullmatch(r"torch\.nn\.(functional|utils)\.[\w.]+|torch\._C\._nn\.\w+|functools\.partial", full):
         return _foreign(full) if re.fullmatch(r"[A-Z]\w*|partial", name) else Global(full)

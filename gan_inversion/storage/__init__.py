@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import stat
 import uuid
@@ -24,6 +25,9 @@ from fsspec.implementations.local import LocalFileSystem
 
 from ..errors import StorageError, UserError
 
+# Where files may be: on this machine, S3, Google Cloud Storage, Azure, and in this process's memory. fsspec knows many
+# more, some of which open what a document names, or any address of a network.
+SCHEMES = ("file", "local", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory")
 SIDE_BY_SIDE = 32  # requests to a storage that is far away
 LARGEST = 4_000_000_000  # bytes of any file that is named: the largest checkpoints, with their optimisers, have 1.5 GB
 
@@ -126,7 +130,13 @@ class Folder:
 
     @cached_property
     def _place(self) -> tuple[Any, str]:
+        scheme, slashes, rest = self.url.partition("://")
+        if slashes and (scheme not in SCHEMES or "::" in rest):
+            raise UserError(f"{self.url}: {scheme}:// is not opened. Use a path, file://, s3://, gs:// or az://.")
         try:
+            if not slashes:  # "::" in a name is no chain of storages
+                system = fsspec.filesystem("file", use_listings_cache=False)
+                return system, system._strip_protocol(self.url).rstrip("/") or "/"
             system, path = fsspec.core.url_to_fs(self.url, use_listings_cache=False)  # others write too
         except (ImportError, ValueError) as error:
             raise UserError(f"{self.url}: {error}") from error
@@ -245,6 +255,15 @@ class Folder:
         if self.local is not None:
             with contextlib.suppress(OSError):
                 (self.local / name).rmdir()
+
+
+def json_object(data: bytes) -> dict[str, Any]:
+    """What a file of this project's says; empty if it is damaged, or no object."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def reason_of(error: Exception) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 from ..latents import describe
 
-ELSEWHERE = ("output_dir", "overwrite", "runner", "store", "photos", "latents", "father", "mother", "of_child", "parent",
-             "manifest", "retry_failed", "verify", "data")  # fmt: skip
+ELSEWHERE = ("output_dir", "overwrite", "private", "runner", "store", "photos", "latents", "father", "mother", "of_child",
+             "parent", "manifest", "retry_failed", "verify", "data")  # fmt: skip
 FILES = ("child.directions", "inherit.path")  # settings of a row that name a file, or an entry of the catalogue
 
 
