@@ -211,6 +211,8 @@ class _Reader:
         if place not in self.cells:
             key = self.columns[column]
             found = plain(value_of(value) if text else value)
+            if text and found is not None and files_of([(key, value)]):
+                found = value  # a name that looks like a number is still a name
             if key in LEAST and isinstance(found, float) and found.is_integer():
                 found = int(found)  # data frames turn whole numbers into floats where a cell is empty
             if self.base is not None and isinstance(found, str) and files_of([(key, found)]):

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,8 @@ ROWS, COLUMNS, CELL, ITEMS, DEPTH = (
     1_000,
     4,
 )  # CELL: characters; ITEMS: of a list in one
-DIGITS = 10**18  # a whole number is below
+DIGITS = 10**30  # a whole number is below
+SIGNED = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?(e[-+]?[0-9]+)?")
 FORMULA = (
     "=",
     "+",
@@ -270,18 +272,21 @@ def csv_of(rows: Sequence[Mapping[str, Any]]) -> bytes:
         return b""
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(_no_formula(name).replace("\r\n", "\n").replace("\r", "\n") for name in columns)
-    cells = [["" if value is None else _no_formula(value) for value in column.values] for column in columns.values()]
+    writer.writerow(without_formula(name).replace("\r\n", "\n").replace("\r", "\n") for name in columns)
+    cells = [
+        ["" if value is None else without_formula(value) for value in column.values] for column in columns.values()
+    ]
     for row in zip(*cells, strict=True):
         # Python before 3.13 leaves a lone "\r" without quotes, which no reader takes for part of the cell
         writer.writerow([cell.replace("\r\n", "\n").replace("\r", "\n") if "\r" in cell else cell for cell in row])
     return file.getvalue().encode()
 
 
-def _no_formula(value: Any) -> str:
+def without_formula(value: Any) -> str:
     """A text that a spreadsheet would compute, or run, begins with an apostrophe here; the Parquet has it as it is."""
     text = text_of(value)
-    return f"'{text}" if isinstance(value, str) and text.startswith(FORMULA) else text
+    harmless = not isinstance(value, str) or not text.strip() or SIGNED.fullmatch(text)
+    return text if harmless or not text.startswith(FORMULA) else f"'{text}"
 
 
 def parquet_of(rows: Sequence[Mapping[str, Any]]) -> bytes:

@@ -53,7 +53,7 @@ def deep(depth: int) -> str:
         (
             "m.jsonl",
             lines({"id": "a"}, {"child.age": 10**400}),
-            "row 2: column child.age: a number of more than 18 digits",
+            "row 2: column child.age: a number of more than 30 digits",
         ),
         ("m.jsonl", b'{"id": ' + b"9" * 5000 + b"}", "row 1: it is not JSON"),
         ("m.jsonl", deep(50).encode(), "row 1: column child.age: a list of more than 1,000, or nested deeper than 4"),
@@ -91,7 +91,7 @@ def test_one_long_text_in_every_row_of_a_parquet() -> None:
     column = pa.DictionaryArray.from_arrays(pa.array([0] * 100_000, pa.int32()), text.dictionary)
     data = parquet(pa.table({"id": column.cast(pa.dictionary(pa.int32(), pa.string()))}), compression="zstd")
     assert len(data) < 200_000
-    with pytest.raises(UserError, match="column id: (more than 10,000|1,000,000) characters"):
+    with pytest.raises(UserError, match=r"column id: (more than 10,000|1,000,000) characters"):
         for _, row in read_rows("m.parquet", data):
             if isinstance(row, UserError):
                 raise row
