@@ -185,7 +185,7 @@ def renamed(arguments: Sequence[str]) -> list[str]:
     return found
 
 
-def quoted(argument: str, sweep: bool = False, known: Sequence[str] = ()) -> str:
+def quoted(argument: str, sweep: bool = True, known: Sequence[str] = ()) -> str:
     """KEY=VALUE with quotes where Hydra's grammar needs them: file names have spaces, brackets, accents, apostrophes.
 
     KEY={NAME: VALUE} adds to the names that are there, as a person means it: Hydra wants a + for new ones.
@@ -201,6 +201,7 @@ def quoted(argument: str, sweep: bool = False, known: Sequence[str] = ()) -> str
     told = _DOLLARS.sub(lambda found: found[0] if _is_key(found[1], known) else f"\\{found[0]}", value)
     try:
         several = OverridesParser.create().parse_override(argument).is_sweep_override() and not sweep
+        several = several and re.fullmatch(r"[-+0-9.,]+", value) is None  # numbers were meant one after the other
         if not (several and ("." in key or key not in GROUPS)) and told == value == value.strip():
             return argument
     except HydraException:

@@ -54,7 +54,9 @@ def test_lists_and_sweeps_are_told_of() -> None:
         cli.UserError, match=r"aligner=ffhq,centre: write aligner=\[ffhq,centre\] for a list.*--multirun"
     ):
         cli.compose("family", ["father=a", "mother=b", cli.quoted("aligner=ffhq,centre")])
-    assert cli.quoted("father=a,b", True) == "father=a,b"
+    with pytest.raises(cli.UserError, match=r"seed=1,2: write seed=\[1,2\] for a list.*--multirun"):
+        cli.compose("family", ["father=a", "mother=b", cli.quoted("seed=1,2", False)])
+    assert cli.quoted("father=a,b") == "father=a,b"
 
 
 def test_steps_along_one_s_own_directions() -> None:
