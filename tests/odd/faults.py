@@ -41,7 +41,7 @@ def disk(folder: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(small)], check=True)
     try:
         stops = 0
-        for kilobytes in range(1024, 100_000, 700):
+        for kilobytes in range(1024, 100_000, 6000):
             subprocess.run(["mount", "-o", f"remount,size={kilobytes}k", str(small)], check=True)
             said = _run(command(manifest, small / "out", small / "store"), folder, 0, 1)
             parts = [name for name in files_of(small) if name.endswith(".part")]
