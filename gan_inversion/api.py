@@ -130,7 +130,7 @@ def paste_back(photo: str | Path, face: AlignedFace, picture: Tensor, path: str 
     if face.photo_sha256 != whole.sha256:
         raise UserError(f"{photo}: {face.name} is of another photograph.")
     paste.paste_back(whole.pixels, to_uint8(picture), face)
-    save_composite(path, whole.pixels, {"picture": f"{face.name} in its photograph"}, whole.profile)
+    save_composite(path, whole.pixels, {"picture": f"{face.name} in its photograph"})
 
 
 def save(image: Tensor, path: str | Path, generator: Generator | None = None) -> None:

@@ -60,7 +60,9 @@ def run(name: str) -> None:
         return
     FAILED.clear()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and leave without a traceback
-    sys.argv[1:] = [quoted(argument) for argument in renamed(sys.argv[1:])]
+    sweep = bool({"-m", "--multirun"} & {*sys.argv[1:]})
+    known = [*_body(name), *_groups(name)]
+    sys.argv[1:] = [quoted(argument, sweep, known) for argument in renamed(sys.argv[1:])]
 
     def called(config: DictConfig) -> None:
         try:
@@ -102,7 +104,7 @@ def own_keys(name: str, config: DictConfig, typed: Sequence[str]) -> DictConfig:
     for pair in typed:  # +key=..., which nothing composes away
         key = pair.lstrip("+~").partition("=")[0].partition(".")[0].partition("@")[0]
         if key not in known:
-            raise UserError(f"unknown key {key}.{suggestion(key, known)}")
+            raise UserError(f"unknown key {key}.{suggestion(key, _all_keys(name))}")
     config = other_choices(name, config, typed)
     return OmegaConf.masked_copy(config, [key for key in config if key in known])
 
@@ -144,13 +146,23 @@ def build_command(name: str, config: DictConfig, typed: Sequence[str]) -> Any:
     from .components import construct  # here: --help need not wait for torch
     from .runtime import check_device, configure
 
-    said = dict(pair.lstrip("+~").split("=", 1) for pair in typed if "=" in pair)
-    command = construct(class_of(name), plain(config), "", said)
+    command = construct(class_of(name), plain(config), "", said_of(typed))
     if hasattr(command, "threads"):
         configure(command.threads)
+    if getattr(command, "private", False):
+        os.umask(0o077)  # photographs of people, and what is made of them; workers inherit it
     if hasattr(command, "device"):
         check_device(command.device, _remedy(command))
     return command
+
+
+def said_of(typed: Sequence[str]) -> dict[str, str]:
+    """Key -> what was typed for it, also of each in a list: KEY[0]. A name that looks like a number is still a name."""
+    said = dict(pair.lstrip("+~").split("=", 1) for pair in typed if "=" in pair)
+    for key, value in [*said.items()]:
+        if value.startswith("[") and value.endswith("]"):
+            said |= {f"{key}[{i}]": item.strip() for i, item in enumerate(value[1:-1].split(","))}
+    return said
 
 
 def _remedy(command: Any) -> str:
@@ -208,10 +220,11 @@ def renamed(arguments: Sequence[str]) -> list[str]:
     return found
 
 
-def quoted(argument: str) -> str:
+def quoted(argument: str, sweep: bool = True, known: Sequence[str] = ()) -> str:
     """KEY=VALUE with quotes where Hydra's grammar needs them: file names have spaces, brackets, accents, apostrophes.
 
     KEY={NAME: VALUE} adds to the names that are there, as a person means it: Hydra wants a + for new ones.
+    sweep: whether values may be several, A,B. known: keys that ${KEY} may stand for; any other is part of a name.
     """
     key, equals, value = argument.partition("=")
     if not equals or argument.startswith("-"):
@@ -219,15 +232,31 @@ def quoted(argument: str) -> str:
     if value.startswith("{") and value.endswith("}") and not key.startswith("+"):
         return quoted(f"+{argument}")
     if re.fullmatch(r"(\w+\.)?steps\.[\w-]+", key):  # along a direction, whose name no config has
-        return quoted(f"++{argument}")
-    try:
-        OverridesParser.create().parse_override(argument)
+        return quoted(f"++{argument}", sweep)
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
         return argument
+    told = _DOLLARS.sub(lambda found: found[0] if _is_key(found[1], known) else f"\\{found[0]}", value)
+    try:
+        several = OverridesParser.create().parse_override(argument).is_sweep_override() and not sweep
+        several = several and re.fullmatch(r"[-+0-9.,]+", value) is None  # numbers were meant one after the other
+        if not (several and ("." in key or key not in GROUPS)) and told == value == value.strip():
+            return argument
     except HydraException:
         pass
     if value.startswith("[") and value.endswith("]"):
-        return f"{key}=[{','.join(_quote(item.strip()) for item in value[1:-1].split(','))}]"
-    return f"{key}={_quote(value)}"
+        made = f"[{','.join(_quote(item.strip()) for item in value[1:-1].split(','))}]"
+    else:
+        made = _quote(value)
+    return f"{key}={_DOLLARS.sub(lambda found: found[0] if _is_key(found[1], known) else chr(92) + found[0], made)}"
+
+
+_DOLLARS = re.compile(r"(?<!\\)\$\{([^{}]*)\}?")
+GROUPS = {path.name for path in CONFIGS.iterdir() if path.is_dir()} if CONFIGS.is_dir() else set()
+
+
+def _is_key(text: str, known: Sequence[str]) -> bool:
+    """Whether ${text} is one of Hydra's or OmegaConf's, or a key of the command."""
+    return text.startswith(("hydra:", "oc.", "now:")) or text.partition(".")[0] in known
 
 
 def _quote(text: str) -> str:
@@ -265,6 +294,12 @@ def readable(error: Exception, name: str) -> str:
         about = getattr(class_of(name), "ABOUT", "")  # what a command says of its keys beside their names
         return f"unknown key {key}.{suggestion(str(key), _all_keys(name))}{about}"
     where = re.search(r"full_key: ([\w.]+)", text)
+    several = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", text)
+    if several:
+        return (
+            f"{several[1]}={several[2]}: write {several[1]}=[{several[2]}] for a list, {several[1]}=\"'{several[2]}'\" "
+            "for a name with a comma; to do one after the other, add --multirun."
+        )
     if where and "is not a ListConfig" in text:
         return f"{where[1]}: a list is needed: {where[1]}=[A,B], or {where[1]}=[A] for one."
     first = text.splitlines()[0] if text else type(error).__name__

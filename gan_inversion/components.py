@@ -103,7 +103,7 @@ def _check(value: Any, hint: Any, where: str, said: Mapping[str, str]) -> Any:
         return {str(k): _check(v, arguments[1], f"{where}.{k}", said) for k, v in value.items()}
     elif hint is type(None) and value is None:
         return None
-    elif hint is float and isinstance(value, int) and not isinstance(value, bool):
+    elif hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**1023:
         return float(value)
     elif hint is str and where in said and isinstance(value, (int, float)):
         return said[where]

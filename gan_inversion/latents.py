@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from .errors import UserError
 from .interfaces import Generator, Inversion, Latents
 from .storage import content_of, expanded, write_atomically
+from .storage.tensors import read_tensors
 
 NAMES_A_FILE = {"file": True}  # metadata of a component's field: a path, or an entry of the catalogue
 
@@ -70,6 +70,7 @@ def to_json(value: Any) -> bytes:
     return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
 
 
+LARGEST = 1e5  # of any number in latents; those of photographs have a few hundred
 STYLES, NOISE, FEATURES, TUNING = (
     ".style_offset",
     ".noise.",
@@ -134,26 +135,27 @@ def load_all_latents(path: str | Path) -> dict[str, Inversion]:
     Raises UserError naming the file: unreadable, damaged, numbers that are not finite; OtherContentError if it is none.
     """
     try:
-        with safe_open(expanded(path), "pt") as file:
-            text = (file.metadata() or {}).get("gan_inversion", "{}")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        facts = json.loads(text)
-    except (OSError, ValueError, LookupError, RecursionError, SafetensorError) as error:
-        raise UserError(f"{path}: not a file of stored latents ({error}).") from error
-    generator = facts.get("generator_sha256") if isinstance(facts, dict) and "kind" not in facts else None
-    if not generator or not isinstance(generator, str):  # "kind": trained parts have it
+        file = read_tensors(path)
+    except UserError as error:
+        raise UserError(f"{path}: not a file of stored latents ({str(error).removeprefix(f'{path}: ')})") from error
+    tensors = file.tensors
+    try:
+        facts = file.note()
+        generator, stopped = facts.get("generator_sha256", str), facts.get("interrupted", bool, False)
+    except UserError as error:
+        raise OtherContentError(f"{path}: not a file of stored latents, which invert and family write.") from error
+    if "kind" in facts.values or not generator:  # "kind": trained parts have it
         raise OtherContentError(f"{path}: not a file of stored latents, which invert and family write.")
     names = [name for name in tensors if not name.endswith((STYLES, FEATURES, TUNING)) and not _is_noise(name, tensors)]
     for name, tensor in tensors.items():
         problem = problem_with(tensor, 1 if name.endswith(STYLES) else 3 if name.endswith(FEATURES) else 2)
         if problem:
             raise UserError(f"{path}: not a file of stored latents, or damaged: {name} {problem}.")
-    stopped = "interrupted" if facts.get("interrupted") else "budget"
     return {
         name: Inversion(
             tensors[name],
             generator,
-            stopped=stopped,
+            stopped="interrupted" if stopped else "budget",
             style_offset=tensors.get(name + STYLES),
             noise=noise_from(tensors, name + NOISE),
             features=tensors.get(name + FEATURES),
@@ -168,9 +170,12 @@ def problem_with(tensor: Tensor, dimensions: int) -> str:
     wanted = torch.float16 if dimensions == 3 else torch.float32
     if tensor.dtype != wanted or tensor.ndim != dimensions or not tensor.numel():
         return f"is {str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
-    return "" if bool(tensor.isfinite().all()) else "has numbers that are not finite"
+    if not bool(tensor.isfinite().all()):
+        return "has numbers that are not finite"
+    return "" if float(tensor.abs().max()) <= LARGEST else f"has numbers above {LARGEST:g}, as no latents have"
 
 
+@torch.no_grad()
 def check_shape(latents: Latents, generator: Generator, what: str) -> None:
     """Raises UserError, which begins with `what`, unless rows, styles and noise maps are as many as this generator has."""
     if latents.ws.shape != (generator.num_ws, generator.w_dim):
@@ -187,6 +192,12 @@ def check_shape(latents: Latents, generator: Generator, what: str) -> None:
         raise UserError(f"{what}: their tuned copy is not one of {generator.name}.")
     if noise and noise != [tuple(one.shape[-2:]) for one in generator.noise_maps()]:
         raise UserError(f"{what}: their noise maps do not fit those of {generator.name}.")
+    features = latents.features
+    if features is not None:
+        sides = [side for side in generator.feature_sides if features.shape[:2] == (side, side)]
+        own = generator.features(latents.ws[None].to(generator.device), sides)[0].shape[1:] if sides else None
+        if features.shape != own:
+            raise UserError(f"{what}: their features {list(features.shape)} do not fit those of {generator.name}.")
 
 
 def _is_noise(name: str, tensors: Mapping[str, Tensor]) -> bool:
@@ -208,7 +219,7 @@ def noise_from(tensors: Mapping[str, Tensor], prefix: str) -> tuple[Tensor, ...]
 
 @torch.no_grad()
 def render(generator: Generator, latents: Latents, resolution: int | None = None) -> Tensor:
-    """One face's picture, [1, 3, R, R], on the generator's device."""
+    """One face's picture, [1, 3, R, R], on the generator's device. Raises UserError if it is none."""
     ws = latents.ws[None].to(generator.device)
     noise = [one[None, None].to(generator.device) for one in latents.noise] or None
     styles = features = tuning = None
@@ -218,4 +229,7 @@ def render(generator: Generator, latents: Latents, resolution: int | None = None
         features = latents.features[None].to(generator.device, torch.float32)
     if latents.tuning is not None:
         tuning = latents.tuning.to(generator.device)
-    return generator.synthesis(ws, noise, resolution, styles, features, tuning)
+    image = generator.synthesis(ws, noise, resolution, styles, features, tuning)
+    if not bool(image.isfinite().all()):
+        raise UserError(f"{generator.name} draws no picture of these latents: its numbers are not finite.")
+    return image

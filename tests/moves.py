@@ -24,6 +24,10 @@ MOVES = {
     # of all commands
     f"{OWN}::test_device_and_threads_are_set_before_any_work": "*.device *.threads",
     f"{FOLDERS}::test_a_folder_is_of_one_job": "*.output_dir *.overwrite",
+    "tests/odd/test_tables_and_folders.py::test_run_folders_and_stores_are_their_user_s_alone": "*.private",
+    "tests/odd/test_weights_and_latents.py::test_latents_out_and_in": """import_latents.input import_latents.output
+        import_latents.overwrite export_latents.latents export_latents.output export_latents.rows
+        export_latents.overwrite""",
     f"{FOLDERS}::test_an_evaluation_s_folder_is_of_one_job": "evaluate_children.output_dir evaluate_children.overwrite",
     # faces in, faces out
     f"{SCRIPTS}::test_a_family": "family.father family.mother family.siblings family.trace",

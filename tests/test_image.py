@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import EpsImagePlugin, Image
 
-from gan_inversion import image as module
+from gan_inversion import storage
 from gan_inversion.errors import UserError
 from gan_inversion.image import (
     DIGITAL_SOURCE_TYPE,
@@ -26,8 +26,10 @@ from gan_inversion.image import (
     save_synthetic,
     to_tensor,
     to_uint8,
-    write_atomically,
 )
+from gan_inversion.image import photo as module
+from gan_inversion.image.photo import HEIC, RAW
+from gan_inversion.storage import write_atomically
 
 from .conftest import random_pixels
 
@@ -144,12 +146,12 @@ def test_other_formats_are_not_even_tried(tmp_path: Path, monkeypatch: pytest.Mo
 def test_each_format_is_told_by_its_content(tmp_path: Path, kind: str) -> None:
     path, pixels = tmp_path / "dad.xyz", gradient()
     more = {"save_all": True, "append_images": [Image.fromarray(pixels[::-1, ::-1])]}  # frames that are not looked at
-    Image.fromarray(pixels).save(path, kind, **({} if kind in ("BMP", "JPEG") else more))
+    Image.fromarray(pixels).save(path, kind, **({} if kind in ("BMP", "JPEG", "JPEG2000") else more))
     assert np.abs(load_photo(path).pixels.astype(int) - pixels).max() <= 12
 
 
 def test_folders_list_what_is_read_and_what_is_told_by_name() -> None:
-    assert set(SUFFIXES) - set(itertools.chain(*FORMATS.values())) == {".heic", ".heif"}
+    assert set(SUFFIXES) - set(itertools.chain(*FORMATS.values())) == {*HEIC, *RAW}
     Image.init()
     for kind, suffixes in FORMATS.items():
         assert {Image.EXTENSION[one] for one in suffixes} <= {kind, "MPO"}
@@ -231,7 +233,7 @@ def test_writing_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module.os, "fsync", full)
+    monkeypatch.setattr(storage.os, "fsync", full)
     with pytest.raises(UserError, match=r"a.json: cannot be written \(No space left on device\)"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"

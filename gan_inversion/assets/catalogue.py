@@ -13,11 +13,11 @@ from typing import Any
 import platformdirs
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import load, load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from ..errors import UserError, suggestion
-from ..storage import expanded, sha256_of_file, write_atomically
+from ..storage import expanded, read_file, sha256_of_file, write_atomically
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _CLONE = _PACKAGE.parent / "weights"
@@ -137,17 +137,17 @@ def checkpoint_file(name: str) -> Path:
 
 def load_weights(name: str) -> dict[str, Tensor]:
     """The tensors of a converted entry, on the CPU, hash checked."""
-    return load_file(checked_path(name))
+    return load(read_file(checked_path(name)))
 
 
 def read_cache(name: str) -> dict[str, Tensor] | None:
     """Tensors that an earlier run derived from weights, or None (also when they are damaged)."""
     path = fetched_dir() / f"{name}.safetensors"
     try:
-        data = path.read_bytes()
+        data = read_file(path)
         known = path.with_suffix(".sha256").read_text()
         return load(data) if hashlib.sha256(data).hexdigest() == known else None
-    except (OSError, SafetensorError):
+    except (OSError, UserError, SafetensorError):
         return None
 
 

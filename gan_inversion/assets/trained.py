@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..errors import UserError
 from ..interfaces import Generator
-from ..latents import hash_of
 from ..storage import expanded, write_atomically
+from ..storage.tensors import read_tensors
 from .catalogue import checked_path, read_catalogue
 
 WITHOUT = {  # what a file is -> what to say to do without it, to whatever command reads it
@@ -67,28 +66,23 @@ def load_trained(name: str, kind: str, generator: Generator) -> Trained:
     if path is None and name not in read_catalogue():
         raise UserError(f"{name}: neither in weights/catalogue.yaml nor a path that ends in .safetensors.")
     path = path or checked_path(name)
-    tensors, metadata, sha256 = read_safetensors(path)
-    try:
-        header = json.loads(metadata.get("gan_inversion", "{}"))
-    except (ValueError, RecursionError):
-        header = None
-    if not isinstance(header, dict) or header.get("kind") != kind:
-        found = header.get("kind") if isinstance(header, dict) else None
-        raise UserError(f"{path}: this is {found or 'no trained part of this project'}, not {kind}.")
-    facts, trained_for = header.get("facts"), header.get("generator_sha256")
-    if not isinstance(facts, dict) or not isinstance(trained_for, str):
-        raise UserError(f"{path}: its header does not say what these {kind} belong to. Make or fetch it again.")
+    file = read_tensors(path)
+    header = file.note()
+    found = header.get("kind", str, "no trained part of this project")[:100]
+    if found != kind:
+        raise UserError(f"{path}: this is {found}, not {kind}.")
+    facts, trained_for = header.get("facts", dict), header.get("generator_sha256", str)
     if trained_for != generator.sha256:
         raise UserError(
             f"{path}: trained for another generator.\n  this generator  {generator.sha256}\n"
             f"  trained for     {trained_for}\n"
             f"Go without: {WITHOUT.get(kind, 'leave it out')}. Or make it anew for this one."
         )
-    tensors = {key: tensor.float() for key, tensor in tensors.items()}
+    tensors = {key: tensor.float() for key, tensor in file.tensors.items()}
     for key, tensor in tensors.items():
         if not bool(tensor.isfinite().all()):
             raise UserError(f"{path}: damaged: {key} has numbers that are not finite. Make or fetch it again.")
-    return Trained(tensors, facts, sha256)
+    return Trained(tensors, facts, file.sha256)
 
 
 @contextmanager
@@ -101,16 +95,3 @@ def whole(name: str, kind: str) -> Iterator[None]:
         raise UserError(
             f"{name}: not whole {kind} ({type(error).__name__}: {reason}). Make or fetch it again."
         ) from error
-
-
-def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str], str]:
-    """Tensors, header and the file's sha256. Raises UserError, naming the file, if it is missing or damaged."""
-    try:
-        data = expanded(path).read_bytes()
-        tensors = load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__") or {}
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
-    except (SafetensorError, ValueError, LookupError) as error:  # KeyError: a type that torch has no name for
-        raise UserError(f"{path}: not a safetensors file, or damaged ({error}).") from error
-    return tensors, header, hash_of(data)

@@ -29,7 +29,7 @@ from ..latents import hash_of, to_json
 from ..report.batch_page import thumbnail
 from ..report.family import SUMMARY, report, save_timings
 from ..report.run_folder import RunFolder
-from ..storage import Folder
+from ..storage import Folder, json_object
 from ..store.inversions import Inverted
 from .couples import Couple
 
@@ -133,6 +133,10 @@ def is_whole(output: Folder, couple: Couple, marker: Mapping[str, Any], verify: 
     """
     if not all(isinstance(marker.get(part), dict) for part in ("files", "thumbs")) or "rows" not in marker:
         return False
+    if not all(
+        isinstance(one, list) and len(one) == 2 for part in ("files", "thumbs") for one in marker[part].values()
+    ):
+        return False
     for folder, files in ((COUPLES, marker["files"]), (THUMBS, marker["thumbs"])):
         place = output / folder / couple.id
         for name, (size, checksum) in files.items():
@@ -218,13 +222,9 @@ def facts_of_marker(output: Folder, names: Sequence[str]) -> dict[str, dict[str,
     found: dict[str, dict[str, Any]] = {}
     for name in names:
         for kind in (DONE, FAILED):
-            with contextlib.suppress(ValueError, KeyError):
-                value = json.loads(data[f"{name}/{kind}"])
-                if isinstance(value, dict):
-                    written = _written(output / COUPLES, f"{name}/{kind}")
-                    found.setdefault(
-                        name, {**value, "status": "done" if kind == DONE else "failed", "written": written}
-                    )
+            if value := json_object(data.get(f"{name}/{kind}", b"")):
+                written = _written(output / COUPLES, f"{name}/{kind}")
+                found.setdefault(name, {**value, "status": "done" if kind == DONE else "failed", "written": written})
     return found
 
 
@@ -239,10 +239,9 @@ def _written(folder: Folder, name: str) -> float | None:
 def read_json(folder: Folder, name: str) -> dict[str, Any]:
     """Empty if there is none, or no such thing."""
     try:
-        value = json.loads(folder.read(name))
-    except (FileNotFoundError, ValueError):
+        return json_object(folder.read(name))
+    except FileNotFoundError:
         return {}
-    return value if isinstance(value, dict) else {}
 
 
 @contextlib.contextmanager

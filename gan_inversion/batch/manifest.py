@@ -17,7 +17,7 @@ from ..store.keys import files_of
 from .couples import Couple, Manifest, split
 from .manifest_cells import LEAST, plain, problem_with, problem_with_id, value_of
 from .manifest_photos import absent, is_picture_of, pictures
-from .tables import FORMATS, columns_of, read_rows, text_of
+from .tables import FORMATS, LARGEST, columns_of, read_rows, text_of
 
 ROLES = ("father", "mother")
 REQUIRED = ("id", *ROLES)
@@ -37,7 +37,7 @@ def read_manifest(url: str, check: Callable[[Mapping[str, Any]], None], leave_ou
     if url.lower().endswith(FORMATS):
         folder, name = split(url)
         try:
-            data = folder.read(name)
+            data = folder.read(name, LARGEST)
         except FileNotFoundError:
             raise UserError(f"{url}: no such file.") from None
         reader = _Reader(check, folder.local)
@@ -211,6 +211,8 @@ class _Reader:
         if place not in self.cells:
             key = self.columns[column]
             found = plain(value_of(value) if text else value)
+            if text and found is not None and files_of([(key, value)]):
+                found = value  # a name that looks like a number is still a name
             if key in LEAST and isinstance(found, float) and found.is_integer():
                 found = int(found)  # data frames turn whole numbers into floats where a cell is empty
             if self.base is not None and isinstance(found, str) and files_of([(key, found)]):

@@ -10,6 +10,7 @@ import yaml
 
 from .tables import text_of
 
+LONGEST, SHORT, LISTS = 2_000, 100, 16  # characters of a list and of a number; lists in a cell
 LEAST = {"seed": 0, "siblings": 1, "father_face": 0, "mother_face": 0}  # whole numbers
 ID = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
 RESERVED = re.compile(r"(con|nul|aux|prn|com[1-9]|lpt[1-9])(\..*)?", re.IGNORECASE)
@@ -47,13 +48,17 @@ def _finite(value: Any) -> bool:
 
 
 def value_of(text: str) -> Any:
-    """Of a cell, by YAML's rules: numbers, true, null, [lists]; all else, dates among it, is text."""
+    """Of a cell, by YAML's rules: numbers, true, null, short [lists]; all else, dates and aliases among it, is text."""
     found = NUMBER.fullmatch(text)
     if found:
         return float(text) if found[2] else int(text)
     if ":" in text:  # 1:30 is no number to a person, and 5400 or 90 to YAML
         return text
+    if len(text) > (LONGEST if text[0] == "[" else SHORT) or text[0] in "&*{" or text.count("[") > LISTS:
+        return text
     try:
+        if text[0] == "[" and any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            return text
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):
         return text

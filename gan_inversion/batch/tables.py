@@ -7,6 +7,8 @@ import csv
 import io
 import json
 import math
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +20,30 @@ from ..errors import UserError
 
 FORMATS = (".csv", ".jsonl", ".ndjson", ".parquet")
 INT64 = range(-(2**63), 2**63)
-ROWS_AT_ONCE = 10_000  # of Parquet turned into Python objects, so that a large file needs little memory
+ROWS_AT_ONCE = 1_000  # of Parquet turned into Python objects, so that a large file needs little memory
+LARGEST = 300_000_000  # bytes of a table
+ROWS, COLUMNS, CELL, ITEMS, DEPTH = (
+    2_000_000,
+    1_000,
+    10_000,
+    1_000,
+    4,
+)  # CELL: characters; ITEMS: of a list in one
+DIGITS = 10**30  # a whole number is below
+SIGNED = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?(e[-+]?[0-9]+)?")
+FORMULA = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "\n",
+    "＝",
+    "＋",
+    "－",
+    "＠",
+)  # what spreadsheets take for the start of one (OWASP)
 
 
 Row = dict[str, Any]
@@ -76,7 +101,9 @@ def _text(name: str, data: bytes) -> io.TextIOWrapper:
 
 
 def _check_names(name: str, columns: Sequence[str]) -> None:
-    twice = [column for column in dict.fromkeys(columns) if columns.count(column) > 1 and column]
+    if len(columns) > COLUMNS:
+        raise UserError(f"{name}: {len(columns):,} columns; the limit is {COLUMNS:,}.")
+    twice = [column for column, times in Counter(columns).items() if times > 1 and column]
     if twice:
         raise UserError(f"{name}: column {twice[0]} is there twice. Rename or remove one.")
 
@@ -101,6 +128,9 @@ def _read_csv(name: str, data: bytes) -> Iterator[tuple[int, Row | UserError]]:
                 yield lines.line_num, UserError(f"{reason} Put quotes around a cell with a comma or semicolon in it.")
                 continue
             found = {column: cell for column, cell in zip(header, row, strict=False) if cell}
+            if problem := _too_much(lines.line_num, found):
+                yield lines.line_num, problem
+                continue
             if "" in found:
                 nameless = f"row {lines.line_num}: {found['']!r} is in a column without a name. Name it."
                 yield lines.line_num, UserError(nameless)
@@ -127,7 +157,30 @@ def _read_json_lines(name: str, data: bytes) -> Iterator[tuple[int, Row | UserEr
                 UserError(f"row {number}: it is no JSON object: {line.strip()[:40]}. Write one object a line."),
             )
             continue
-        yield number, {key: value for key, value in row.items() if value is not None}
+        yield number, _too_much(number, row) or {key: value for key, value in row.items() if value is not None}
+
+
+def _too_much(number: int, row: Row) -> UserError | None:
+    """What no cell needs: long texts and lists, lists in lists in lists, numbers of hundreds of digits."""
+    if len(row) > COLUMNS:
+        return UserError(f"row {number}: {len(row):,} cells; the limit is {COLUMNS:,}.")
+    for column, value in row.items():
+        if problem := _problem(value, 0):
+            return UserError(f"row {number}: column {text_of(column)[:60]}: {problem}.")
+    return None
+
+
+def _problem(value: Any, depth: int) -> str:
+    if isinstance(value, str | bytes) and len(value) > CELL:
+        return f"{len(value):,} characters; the limit is {CELL:,}"
+    if isinstance(value, int) and abs(value) >= DIGITS:
+        return f"a number of more than {len(str(DIGITS)) - 1} digits"
+    if isinstance(value, list | tuple | Mapping):
+        if depth == DEPTH or len(value) > ITEMS:
+            return f"a list of more than {ITEMS:,}, or nested deeper than {DEPTH}"
+        parts = value.values() if isinstance(value, Mapping) else value
+        return next(filter(None, (_problem(part, depth + 1) for part in parts)), "")
+    return ""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -141,18 +194,39 @@ def _no_constant(text: str) -> float:
     raise ValueError(f"{text} is no number")
 
 
-def _read_parquet(name: str, data: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
+def _parquet(name: str, data: bytes) -> pq.ParquetFile:
+    """Opened, and small enough: a few bytes can stand for millions of equal rows. Texts stay stored once each."""
+    schema = pq.read_schema(io.BytesIO(data))
+    _check_names(name, schema.names)
+    texts = [one.name for one in schema if pa.types.is_string(one.type) or pa.types.is_large_string(one.type)]
+    file = pq.ParquetFile(io.BytesIO(data), read_dictionary=texts)
+    parts = (file.metadata.row_group(i) for i in range(min(file.metadata.num_row_groups, ROWS)))
+    cells = max((part.column(j).num_values for part in parts for j in range(part.num_columns)), default=0)
+    rows = max(file.metadata.num_rows, cells // ITEMS)
+    if rows > ROWS:
+        raise UserError(f"{name}: {rows:,} rows; the limit is {ROWS:,}. Divide it.")
+    return file
+
+
+def _length(text: pa.StringScalar) -> int:
+    buffer = text.as_buffer()
+    return 0 if buffer is None else int(buffer.size)
+
+
+def _read_parquet(name: str, data: bytes) -> Iterator[tuple[int, Row | UserError]]:
     number = 0
     try:
-        file = pq.ParquetFile(io.BytesIO(data))
-        _check_names(name, file.schema_arrow.names)
+        file = _parquet(name, data)
         for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, use_threads=False):
+            for column, values in zip(batch.schema.names, batch.columns, strict=True):
+                if pa.types.is_dictionary(values.type) and max(map(_length, values.dictionary), default=0) > CELL:
+                    raise UserError(
+                        f"{name}: row {number + 1} or later: column {column}: more than {CELL:,} characters."
+                    )
             for row in batch.to_pylist():
                 number += 1
-                yield (
-                    number,
-                    {key: value for key, value in row.items() if value is not None and value == value},
-                )  # no NaN
+                found = {key: value for key, value in row.items() if value is not None and value == value}  # no NaN
+                yield number, _too_much(number, found) or found
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(
@@ -198,12 +272,21 @@ def csv_of(rows: Sequence[Mapping[str, Any]]) -> bytes:
         return b""
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(text_of(name).replace("\r\n", "\n").replace("\r", "\n") for name in columns)
-    cells = [["" if value is None else text_of(value) for value in column.values] for column in columns.values()]
+    writer.writerow(without_formula(name).replace("\r\n", "\n").replace("\r", "\n") for name in columns)
+    cells = [
+        ["" if value is None else without_formula(value) for value in column.values] for column in columns.values()
+    ]
     for row in zip(*cells, strict=True):
         # Python before 3.13 leaves a lone "\r" without quotes, which no reader takes for part of the cell
         writer.writerow([cell.replace("\r\n", "\n").replace("\r", "\n") if "\r" in cell else cell for cell in row])
     return file.getvalue().encode()
+
+
+def without_formula(value: Any) -> str:
+    """A text that a spreadsheet would compute, or run, begins with an apostrophe here; the Parquet has it as it is."""
+    text = text_of(value)
+    harmless = not isinstance(value, str) or not text.strip() or SIGNED.fullmatch(text)
+    return text if harmless or not text.startswith(FORMULA) else f"'{text}"
 
 
 def parquet_of(rows: Sequence[Mapping[str, Any]]) -> bytes:

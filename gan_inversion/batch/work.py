@@ -20,7 +20,7 @@ import numpy as np
 from ..blending.offspring import Child, Conception
 from ..errors import StorageError, UserError
 from ..execution.work import Job, is_out_of_memory
-from ..image import Photo, decode_photo
+from ..image import LARGEST, Photo, decode_photo
 from ..interfaces import AlignedFace, Aligner, OnStep
 from ..metrics.reconstruction import evaluate
 from ..report.family import decode
@@ -260,7 +260,7 @@ def _as_one(number: int, on_step: OnStep) -> OnStep:
 def read_photo(item: FaceItem) -> Photo:
     """Raises UserError naming the file as the manifest has it."""
     try:
-        data = item.folder.read(item.file)
+        data = item.folder.read(item.file, LARGEST)
     except FileNotFoundError as error:
         raise UserError(f"{item.name}: no such file.") from error
     except StorageError as error:  # one photograph that cannot be read is no reason to stop

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ..checkpoints.projected import latents_at_for, load_all_latents_for
 from ..errors import UserError
 from ..estimators.lpips_network import lpips_network
 from ..image import area_resize
 from ..interfaces import Generator, Inversion, Latents
-from ..latents import check_shape, hash_of_latents, latents_at, load_all_latents, render, split_entry
+from ..latents import check_shape, hash_of_latents, render, split_entry
 from .interpolation import MIXES
 
 MEASURED = 256  # pixels at which distances are measured
@@ -60,9 +61,9 @@ def load_stops(entries: Sequence[str], generator: Generator) -> list[Stop]:
     for entry in entries:
         file, name = split_entry(entry)
         if name is not None:
-            stops.append(Stop(file, name, latents_at(entry)))
+            stops.append(Stop(file, name, latents_at_for(entry, generator)))
         else:
-            everything = load_all_latents(file)
+            everything = load_all_latents_for(file, generator)
             stops += [Stop(file, name, everything[name]) for name in sorted(everything, key=_rank)]
     for stop in stops:
         if stop.inversion.generator_sha256 != generator.sha256:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from collections.abc import Mapping
@@ -9,16 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
 
 from ..errors import UserError
-from ..storage import sha256_of_file, write_atomically
+from ..storage import read_file, write_atomically
+from ..storage.tensors import Note, parse_tensors
 from . import nvidia_tf, nvidia_torch, rosinality
 from .checkpoint import FAMILIES, Checkpoint, printable
 from .stand_ins import Record
-from .stored import StoredTensor, as_float32, check_total, mapped
+from .stored import StoredTensor, as_float32, check_total
 from .torch_file import MAGIC, read_legacy, read_plain, read_zip
 from .unpickle import Budget
 
@@ -27,7 +27,6 @@ FIRST = {
     "format": "converted_from",
     "file_sha256": "converted_from_sha256",
 }  # facts of the file, and of what it was made of
-HEADER = 2_000_000  # bytes of a safetensors file's header
 KNOWN = (
     "Known are: pickles of NVIDIA's StyleGAN code (.pkl, TensorFlow or PyTorch), torch.save files of rosinality's StyleGAN2 "
     "and of pSp, e4e, ReStyle, HyperStyle and PTI (.pt), and .safetensors of this project"
@@ -54,16 +53,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
     found in it and the remedy, whatever is wrong with it.
     """
     try:
-        checkpoint = _read(path)
+        data = _content(path)
+        checkpoint = _read(data, path)
         plain = json.dumps([dict(checkpoint.options), dict(checkpoint.facts)])
         options, facts = json.loads(plain)
-        facts["file_sha256"] = sha256_of_file(path)
+        facts["file_sha256"] = hashlib.sha256(data).hexdigest()
     except UserError as error:
         message = str(error)
         message = message.removeprefix(f"{path}: ")
         raise UserError(f"{path}: {printable(message).rstrip('.')}.") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error}). Check the path.") from None
     except Exception as error:  # whatever Python's modules and torch raise for what is damaged
         raise UserError(
             f"{path}: it is damaged ({type(error).__name__}: {printable(str(error)[:100])}). Download it again."
@@ -87,21 +85,34 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     write_atomically(path, save(tensors, {"gan_inversion": json.dumps(header, sort_keys=True)}))
 
 
-def _read(path: Path) -> Checkpoint:
+def _content(path: Path) -> bytes:
+    """All of the file: were it mapped, another process that cuts it short would end this one."""
     if not path.exists():
         raise UserError("there is no such file. Check the path")
     if path.is_dir():
         raise UserError("it is a folder. Give the checkpoint file in it")
-    size = path.stat().st_size
-    if size == 0:
+    return read_file(path)
+
+
+def _read(data: bytes, path: Path) -> Checkpoint:
+    if not data:
         raise UserError("it is empty. Download it again")
-    data = mapped(path)
-    head = bytes(data[:512])
-    _refuse_mistaken(head)
-    header_size = int.from_bytes(head[:8], "little")
-    if head[8:9] == b"{" and 2 <= header_size <= size - 8:
-        return _read_safetensors(path, header_size, size)
-    return _checkpoint_of(_tree(data, head), size)
+    if is_safetensors(data):
+        return _read_safetensors(data, path)
+    return _checkpoint_of(read_tree(data), len(data))
+
+
+def is_safetensors(data: bytes) -> bool:
+    return data[8:9] == b"{" and 2 <= int.from_bytes(data[:8], "little") <= len(data) - 8
+
+
+def read_tree(data: bytes) -> Any:
+    """The plain data in a file that Python or torch wrote, tensors and arrays as `stored` has them.
+
+    Raises UserError, and whatever zipfile raises for what is damaged.
+    """
+    _refuse_mistaken(data[:512])
+    return _tree(memoryview(data), data[:512])
 
 
 def _refuse_mistaken(head: bytes) -> None:
@@ -149,6 +160,9 @@ def _checkpoint_of(tree: Any, size: int) -> Checkpoint:
         found = {k.removeprefix(prefix): v for k, v in part.items() if type(k) is str and k.startswith(prefix)}
         if nvidia_torch.family_of(found) is not None:
             return _bare(found, size)
+    whole = next((part for part in parts or (tree,) if isinstance(part, Record)), None)
+    if whole is not None:
+        raise nvidia_torch.whole_object(whole)
     raise UserError(f"it holds no StyleGAN generator, but {_described(tree)}. {KNOWN}")
 
 
@@ -173,8 +187,6 @@ def _bare(found: Mapping[str, Any], size: int) -> Checkpoint:
 
 def _described(tree: Any) -> str:
     """What a person would call it."""
-    if isinstance(tree, Record):
-        return f"an object of class {tree.name[:100]}"
     if not isinstance(tree, dict):
         return f"a {type(tree).__name__}"
     inner = tree.get("state_dict")
@@ -188,11 +200,10 @@ def _described(tree: Any) -> str:
     return f"a dict of {', '.join(keys[:5])[:200] or 'nothing'}"
 
 
-def _kind(header: Any, names: set[str]) -> str:
+def _kind(header: Note, names: set[str]) -> str:
     """What a safetensors file holds that is no generator."""
-    kind = header.get("kind") if isinstance(header, dict) else None
-    if kind:
-        return str(kind)[:100]
+    if kind := header.get("kind", str, ""):
+        return kind[:100]
     if names & {"ws", "father", "mother"}:
         return "latents"
     if "blocks.0.conv1.depthwise" in names:
@@ -200,20 +211,14 @@ def _kind(header: Any, names: set[str]) -> str:
     return "tensors of unknown origin"
 
 
-def _read_safetensors(path: Path, header_size: int, size: int) -> Checkpoint:
-    if header_size > HEADER:
-        raise UserError(f"its header of {header_size} bytes is larger than any generator's")
-    try:
-        with safe_open(path, framework="pt") as file:
-            told = (file.metadata() or {}).get("gan_inversion")
-            header = json.loads(told) if told else {}
-            if not isinstance(header, dict) or header.get("kind") != KIND:
-                raise UserError(f"it holds {_kind(header, set(file.keys()))}, not a StyleGAN generator")
-            state: dict[str, Tensor] = {name: as_float32(file.get_tensor(name)) for name in sorted(file.keys())}
-    except SafetensorError as error:
-        raise UserError(f"it is a damaged safetensors file ({error}). Download or convert it again") from None
-    family, options, facts = header.get("family"), header.get("options"), header.get("facts")
-    if family not in FAMILIES or not isinstance(options, dict) or not isinstance(facts, dict):
+def _read_safetensors(data: bytes, path: Path) -> Checkpoint:
+    file = parse_tensors(data, str(path))
+    header = file.note()
+    if header.get("kind", str, "") != KIND:
+        raise UserError(f"it holds {_kind(header, {*file.tensors})}, not a StyleGAN generator")
+    family, options, facts = header.get("family", str), header.get("options", dict), header.get("facts", dict)
+    if family not in FAMILIES:
         raise UserError(f"its header names no family of generators that is known ({', '.join(FAMILIES)})")
+    state = {name: as_float32(file.tensors[name]) for name in sorted(file.tensors)}
     first = {FIRST.get(str(name), str(name)): value for name, value in facts.items()}
     return Checkpoint(family, state, options, {"format": "safetensors of this project", **first})

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import UserError
 from .checkpoint import Checkpoint
-from .stand_ins import Record
+from .stand_ins import Foreign, Record
 from .stored import TENSORS, StoredTensor, as_float32, check_total
 
 MODULES, DEPTH, ENTRIES, NAME = 3_000, 16, 300_000, 100  # of one network; the largest has a tenth
@@ -136,11 +136,20 @@ def to_checkpoint(tree: Any, file_size: int) -> Checkpoint:
     tensors = {name: tensor for name, tensor in module.tensors.items() if not _TRAINING_ONLY.search(name)}
     check_total(list(tensors.values()), file_size)
     family = family_of(tensors)
+    if any(name.startswith("mapping.embed_proj.") for name in tensors):
+        raise UserError("its network is a StyleGAN-XL, which is not read here: its classes and its growth are others")
+    if family is None and isinstance(found, Foreign):
+        raise whole_object(found)
     if family is None:
         raise UserError(f"its network, a {module.class_name[:100]}, is no generator of StyleGAN2 or StyleGAN3")
     options = stylegan2_options(module) if family == "stylegan2" else stylegan3_options(module)
     state = {name: as_float32(tensor) for name, tensor in tensors.items()}
     return Checkpoint(family, state, options, _facts(tree, module))
+
+
+def whole_object(found: Record) -> UserError:
+    """For objects that were saved with their class, of which only their authors' code knows what it does."""
+    return UserError(f"it holds a whole object of class {found.name[:100]}: save its state_dict() where it was made")
 
 
 def family_of(names: Mapping[str, Any]) -> str | None:

@@ -7,7 +7,9 @@ are kept as they are, and looked at by those who use them.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -66,6 +68,18 @@ class Record:
         if not isinstance(content, dict):
             raise UserError(f"a {self.name[:100]} in it has no named attributes")
         return content
+
+
+class Foreign(Record):
+    """An object of a class that is somebody's own: a discriminator, a whole model. Nothing is asked of it but its name."""
+
+    __slots__ = ()
+
+    def __new__(cls, *_: Any) -> Foreign:
+        return super().__new__(cls)
+
+    def __init__(self, *_: Any) -> None:
+        pass
 
 
 class Module(Record):
@@ -176,6 +190,9 @@ _RENAMED = {
     "numpy._core.numeric": "numpy.core.numeric",
     "pathlib._local": "pathlib",
 }
+# Packages of which nothing but what is listed is named: Python's own, and what this project works with.
+_NEVER = {*sys.stdlib_module_names, "builtins", "numpy", "torch", "torch_utils", "dnnlib", "tfutil", "cloudpickle", "dill",
+          "pip", "joblib", "pandas", "gan_inversion"}  # fmt: skip
 _UNREAD = {  # tensors of which no generator is made
     r"torch\._utils\._rebuild_sparse\w*|torch\.sparse\w+": "a sparse tensor",
     r"torch\._utils\._rebuild_qtensor|torch\.Q\w+Storage": "a quantized tensor",
@@ -185,8 +202,17 @@ _UNREAD = {  # tensors of which no generator is made
 }
 
 
+@lru_cache(1000)
+def _foreign(full: str) -> type[Foreign]:
+    """A class of its own: an object of it is made by the type alone (NEWOBJ)."""
+    return type("Foreign", (Foreign,), {"__slots__": (), "name": full})
+
+
 def find(module: str, name: str) -> Any:
-    """What stands in for `module.name`. Raises UserError for names that are not on the list."""
+    """What stands in for `module.name`. Raises UserError for names of Python, NumPy and torch that are not on the list.
+
+    Names of other packages are classes, as Python's naming goes, or functions: these may be mentioned, not called.
+    """
     full = f"{_RENAMED.get(module, module)}.{name}"
     if full in _NAMES:
         return _NAMES[full]
@@ -196,9 +222,13 @@ def find(module: str, name: str) -> Any:
     dtype = getattr(torch, name, None) if re.fullmatch(r"torch\.u?(float|bfloat|int|bool)\d*", full) else None
     if isinstance(dtype, torch.dtype):
         return dtype
-    if re.fullmatch(r"torch\.nn\.modules\.\w+\.[A-Z]\w*", full):
+    if re.fullmatch(r"torch\.nn\.modules\.\w+\._?[A-Z]\w*", full):
         return Module
+    if re.fullmatch(r"torch\.nn\.(functional|utils)\.[\w.]+|torch\._C\._nn\.\w+|functools\.partial", full):
+        return _foreign(full) if re.fullmatch(r"[A-Z]\w*|partial", name) else Global(full)
     for pattern, what in _UNREAD.items():
         if re.fullmatch(pattern, full):
             raise UserError(f"it holds {what}, as no generator does")
+    if full.partition(".")[0] not in _NEVER and re.fullmatch(r"[A-Za-z_][\w.]*", full):
+        return _foreign(full) if re.fullmatch(r"[A-Z]\w*", name) else Global(full)
     raise UserError(f"it asks for {full[:100]}, which no checkpoint needs and which might run code")

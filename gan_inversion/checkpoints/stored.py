@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import mmap
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,6 @@ from ..errors import UserError
 from .stored_array import DIMENSIONS, Sealed, StoredArray
 
 PIECE = 1 << 14  # numbers copied at a time: little enough that malloc takes the same memory again
-HELD = 1 << 18  # numbers copied until the file's pages are released
 TENSORS = 5_000  # of one checkpoint; the largest have a few hundred
 NUMBERS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)  # of parameters and buffers that are read
 KINDS = {
@@ -33,18 +30,6 @@ KINDS = {
     "Bool": torch.bool,
     "Untyped": torch.uint8,
 }  # torch's names of storages
-
-
-def mapped(path: Path) -> memoryview:
-    """A file's bytes, which take memory only while they are looked at. Raises OSError; ValueError if it is empty."""
-    with open(path, "rb") as file:
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-
-
-def release(part: memoryview) -> None:
-    """Let the system drop what was read of the file that this is a part of; it is read again when it is needed."""
-    if isinstance(part.obj, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # Windows drops pages by itself
-        part.obj.madvise(mmap.MADV_DONTNEED)
 
 
 class Storage(Sealed):
@@ -113,7 +98,7 @@ class StoredTensor(Sealed):
         return 1 + sum((size - 1) * step for size, step in steps) if self.elements else 0
 
     def load(self) -> Tensor:
-        """A float32 copy. What other types need beside it stays small, and so does what is held of the file."""
+        """A float32 copy. What other types need beside it stays small."""
         flat, size = torch.empty(self.span), self.dtype.itemsize
         for start in range(0, self.span, PIECE):
             piece = torch.empty(min(PIECE, self.span - start), dtype=self.dtype)
@@ -121,8 +106,6 @@ class StoredTensor(Sealed):
             part = self.storage.data[first : first + len(piece) * size]
             piece.view(torch.uint8).numpy()[:] = np.frombuffer(part, np.uint8)  # files do not align their numbers
             flat[start : start + len(piece)] = piece
-            if (start + PIECE) % HELD == 0:
-                release(part)
         if self.span != self.elements:
             return flat.as_strided(self.shape, self.stride).contiguous()
         return flat.as_strided(self.shape, self.stride)

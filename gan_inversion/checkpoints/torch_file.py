@@ -121,6 +121,8 @@ class _Storages:
         self.found: dict[str, Storage] = {}
 
     def __call__(self, saved_id: Any) -> Storage:
+        if type(saved_id) is tuple and len(saved_id) == 4 and saved_id[0] == "module":
+            return saved_id[1]  # a class, with its source code, as torch before 1.13 wrote whole models
         if type(saved_id) is not tuple or len(saved_id) != 5 + self.view or saved_id[0] != "storage":
             raise UserError("it refers to something outside the pickle that is no storage")
         _, dtype, key, _, count = saved_id[:5]

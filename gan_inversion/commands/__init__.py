@@ -21,6 +21,8 @@ COMMANDS: dict[str, dict[str, str]] = {  # for people: heading -> name -> module
     "looking at latents": {
         "interpolate": "interpolate.Interpolate",
         "atlas": "atlas.Atlas",
+        "import_latents": "weights.ImportLatents",
+        "export_latents": "weights.ExportLatents",
     },
     "measuring": {
         "benchmark": "benchmark.Benchmark",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..blending.recipes import check_parents
-from ..latents import hash_of_latents, load_latents
+from ..checkpoints.projected import load_latents_for
+from ..latents import hash_of_latents
 from ..report import family
 from ..report.progress import bar_of
 from .common import Conceiving, Invocation, open_job
@@ -18,8 +19,10 @@ class Blend(Conceiving):
 
     def run(self, call: Invocation) -> None:
         """Raises UserError naming the file or the key."""
-        father, mother = load_latents(self.father, "father"), load_latents(self.mother, "mother")
         generator = self.generator.load(self.device)
+        father, mother = (
+            load_latents_for(path, role, generator) for role, path in (("father", self.father), ("mother", self.mother))
+        )
         conceive = self.conception(generator)
         check_parents(father, mother, generator)
         hashes = {"father_sha256": hash_of_latents(father.latents), "mother_sha256": hash_of_latents(mother.latents)}

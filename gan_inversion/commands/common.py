@@ -47,6 +47,7 @@ class Generating:
     """Keys of commands that draw with a generator."""
 
     output_dir: str
+    private: bool
     generator: GeneratorSource
     device: str
     threads: int | None = at_least(1)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from ..blending.offspring import Child, shared_copy
 from ..blending.partner import partner
 from ..blending.recipes import check_parents
+from ..checkpoints.projected import latents_at_for
 from ..editing.steering import FixedSteps, Steering
 from ..interfaces import Latents
-from ..latents import hash_of_latents, latents_at, render, split_entry
+from ..latents import hash_of_latents, render, split_entry
 from ..report import family
 from ..report.contact_sheet import tiles_sheet
 from ..report.progress import bar_of
@@ -29,8 +30,8 @@ class Partner(Common):
 
     def run(self, call: Invocation) -> None:
         """Raises UserError naming the file or the key."""
-        child, parent = latents_at(self.of_child), latents_at(self.parent)
         generator = self.generator.load(self.device)
+        child, parent = (latents_at_for(entry, generator) for entry in (self.of_child, self.parent))
         check_parents(child, parent, generator, ("child", "parent"))
         directions = self.child.load(generator)
         if child.style_offset is not None:

@@ -1,4 +1,4 @@
-"""Weights: what is fetched, once, and foreign checkpoints as our own safetensors."""
+"""Weights: what is fetched, once; foreign checkpoints as our own safetensors; latents from and for other projects."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from ..assets.catalogue import checkpoint_file, fetched_dir, path_of, public_che
 from ..assets.fetch import fetch, is_present
 from ..checkpoints.checkpoint import Checkpoint, printable
 from ..checkpoints.foreign import read_checkpoint, save_checkpoint
+from ..checkpoints.projected import full_rows, import_latents, npz_of, pt_of
 from ..errors import UserError
 from ..generators.family import StyleGAN
 from ..generators.file import build_checkpoint
-from .common import Invocation
+from ..interfaces import GeneratorSource, Latents
+from ..latents import latents_at, render, save_latents
+from ..storage import expanded, write_atomically
+from .common import Invocation, at_least
 
 LICENCE = "not in the file: ask its authors. NVIDIA's own networks are for non-commercial use"
 
@@ -47,22 +51,31 @@ class Convert:
 
     def run(self, call: Invocation) -> None:
         """Read, build, describe, and with `output` write. Raises UserError if it is no generator, or the file exists."""
-        output = Path(self.output).expanduser() if self.output else None
-        if output and output.suffix != ".safetensors":
-            raise UserError(f"output={self.output}: the name must end in .safetensors.")
-        if output and output.exists() and not self.overwrite:
-            raise UserError(f"output={self.output} exists. Choose another name, or overwrite=true.")
+        output = _free(self.output, (".safetensors",), self.overwrite) if self.output else None
         entry = public_checkpoint(self.input)
-        checkpoint = read_checkpoint(checkpoint_file(self.input))
+        file = checkpoint_file(self.input)
+        checkpoint = read_checkpoint(file)
         if entry:
             checkpoint = replace(checkpoint, facts={**checkpoint.facts, "licence": entry.licence})
         label = 0 if any(name.startswith("mapping.embed.") for name in checkpoint.state) else None
-        generator = build_checkpoint(checkpoint, class_label=label)
+        generator = _drawing(checkpoint, label, str(file))
         for name, value in summary(checkpoint, generator).items():
             print(f"{name:32} {value}")
         if output:
             save_checkpoint(output, checkpoint)
+            if _drawing(read_checkpoint(output), label, str(output)).sha256 != generator.sha256:
+                raise UserError(f"{output}: it is not the generator that was written. Is the disk in order?")
             print(f"{'written':32} {output}: generator=file generator.path={output}")
+
+
+def _drawing(checkpoint: Checkpoint, label: int | None, file: str) -> StyleGAN:
+    """The generator, which has drawn a picture. Raises UserError, which names the file."""
+    try:
+        generator = build_checkpoint(checkpoint, class_label=label)
+        render(generator, Latents(generator.w_avg.repeat(generator.num_ws, 1)))
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from None
+    return generator
 
 
 def summary(checkpoint: Checkpoint, generator: StyleGAN) -> dict[str, Any]:
@@ -85,3 +98,47 @@ def summary(checkpoint: Checkpoint, generator: StyleGAN) -> dict[str, Any]:
         "generator sha256": generator.sha256,
         "licence": generator.licence if "licence" in checkpoint.facts else LICENCE,
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportLatents:
+    input: str
+    output: str
+    generator: GeneratorSource
+    overwrite: bool
+
+    def run(self, call: Invocation) -> None:
+        """Raises UserError: no latents of this generator, or the output exists."""
+        output = _free(self.output, (".safetensors",), self.overwrite)
+        generator = self.generator.load("cpu")
+        found = import_latents(self.input, generator)
+        save_latents(output, {name: one.latents for name, one in found.items()}, generator.sha256)
+        print(f"{output}: {', '.join([*found][:20])}, taken for latents of {generator.name}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportLatents:
+    latents: str
+    output: str
+    rows: int = at_least(1)
+    overwrite: bool
+
+    def run(self, call: Invocation) -> None:
+        """Raises UserError: no such latents, other rows than can be filled, or the output exists."""
+        output = _free(self.output, (".npz", ".pt"), self.overwrite)
+        found = latents_at(self.latents)
+        ws, remark = full_rows(found.ws, self.rows)
+        left_out = (
+            [] if found.style_offset is None and found.features is None else ["what refinements added is left out"]
+        )
+        write_atomically(output, npz_of(ws, remark) if output.suffix == ".npz" else pt_of(ws))
+        print("; ".join([f"{output}: {list(ws.shape)}", *([remark] if remark else []), *left_out]))
+
+
+def _free(name: str, endings: tuple[str, ...], overwrite: bool) -> Path:
+    output = expanded(name)
+    if output.suffix not in endings:
+        raise UserError(f"output={name}: the name must end in {' or '.join(endings)}.")
+    if output.exists() and not overwrite:
+        raise UserError(f"output={name} exists. Choose another name, or overwrite=true.")
+    return output

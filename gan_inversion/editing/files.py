@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..assets.trained import load_trained, save_tensors, whole
+from ..checkpoints.arrays import read_arrays
+from ..checkpoints.projected import is_foreign
 from ..errors import UserError, suggestion
 from ..image import area_resize
 from ..interfaces import Generator
@@ -71,14 +72,13 @@ def save_directions(path: Path, directions: Directions, generator: Generator, fa
 
 
 def load_directions(path: str, generator: Generator) -> Directions:
-    """A catalogue entry or a file: .safetensors of this project, or .npy or .pt with one published direction.
+    """A catalogue entry or a file: .safetensors of this project, or .npy, .npz or .pt with one published direction.
 
     A published direction takes its file's name; [D] or [1, D] moves all rows alike, [L, D] each row by its own step, and
     18 rows of StyleGAN2 at 1024 pixels fit a generator of 16 rows that shares its W (the last row is to_img's). They are
     read without running anything. Raises UserError if a file is missing, is no direction, or does not fit.
     """
-    suffix = Path(path).suffix
-    if suffix not in (".npy", ".pt"):
+    if not is_foreign(path):
         trained = load_trained(path, DIRECTIONS, generator)
         vectors = _part(trained.tensors, "direction.")
         reader = _part(trained.tensors, "reader.")
@@ -88,14 +88,10 @@ def load_directions(path: str, generator: Generator) -> Directions:
             deviations = {str(name): float(value) for name, value in trained.facts["deviations"].items()}
             made = from_tensors(reader) if reader else None
             return Directions(vectors, deviations, space, made, trained.sha256)
-    file = expanded(path)
-    try:
-        values = np.load(file, allow_pickle=False) if suffix == ".npy" else torch.load(file, "cpu", weights_only=True)
-        vector = torch.as_tensor(values).detach().float().squeeze()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
-    except Exception as error:
-        raise UserError(f"{path}: not one array of numbers ({type(error).__name__}); nothing else is read.") from error
+    arrays = read_arrays(expanded(path))
+    if len(arrays) != 1:
+        raise UserError(f"{path}: it holds {len(arrays)} arrays of numbers; a published direction is one.")
+    (vector,) = (array.squeeze() for array in arrays.values())
     if vector.ndim == 2 and len(vector) == generator.num_ws + 2:
         vector = torch.cat([vector[: generator.num_ws - 1], vector[-1:]])
     if vector.shape not in ((generator.w_dim,), (generator.num_ws, generator.w_dim)):

@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from ..assets.trained import read_safetensors
 from ..errors import UserError
 from ..estimators.identity import dlib_resnet
 from ..faces.mesh import FaceMesh
 from ..interfaces import Generator
 from ..spaces.population import sample_w, truncated
 from ..storage import write_atomically
+from ..storage.tensors import read_tensors
 from .labels import LABELS, label_faces
 
 SIZE = 256  # pixels of the pictures that are labelled
@@ -58,9 +58,9 @@ def search(
     w, mesh = draw_w(generator, count, seed), FaceMesh()
     labels, embeddings = torch.empty(0, len(LABELS), dtype=torch.float64), torch.empty(0, 128)
     if path.exists():
-        kept, header, _ = read_safetensors(path)
-        if header.get("search") == note:
-            labels, embeddings = kept["labels"][:count], kept["identity"][:count]
+        kept = read_tensors(path)
+        if kept.entries.get("search") == note:
+            labels, embeddings = kept.tensors["labels"][:count], kept.tensors["identity"][:count]
         elif not replace:
             raise UserError(f"{path} holds the samples of another search. Choose another folder, or overwrite=true.")
     network = dlib_resnet(str(generator.device))

@@ -76,7 +76,7 @@ class _Tasks:
         self.stop = threading.Event()
         # max_calls 0: Ray would start a new process for each task with a GPU, and each would load the model.
         task = ray.remote(max_retries=runner.retries, num_cpus=cpus, num_gpus=runner.gpus, max_calls=0)(_do)
-        here = _Here(torch.get_num_threads(), str(Path.cwd()), _kind())
+        here = _Here(torch.get_num_threads(), str(Path.cwd()), _umask(), _kind())
         job_there, here_there = ray.put(job), ray.put(here)
         self.submit = lambda item: task.remote(job_there, here_there, item)
         self.under_way: dict[Any, tuple[int, Any]] = {}  # reference -> number, item
@@ -190,12 +190,19 @@ class _Here:
 
     threads: int
     folder: str  # relative paths begin here
+    umask: int
     kind: str
 
 
 def _kind() -> str:
     """What bits depend on, and results are stored under."""
     return f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, gan_inversion {__version__}"
+
+
+def _umask() -> int:
+    """Which can be read only by setting it."""
+    os.umask(umask := os.umask(0o077))
+    return umask
 
 
 def _do(job: Job, here: _Here, item: Any) -> Any:
@@ -205,6 +212,7 @@ def _do(job: Job, here: _Here, item: Any) -> Any:
         raise UserError(f"{socket.gethostname()} has {_kind()}, but the run was started with {here.kind}: other bits.")
     os.environ["OMP_NUM_THREADS"] = str(here.threads)  # Ray sets it to the task's CPUs
     configure(here.threads)
+    os.umask(here.umask)
     if str(Path.cwd()) != here.folder:
         try:
             os.chdir(here.folder)

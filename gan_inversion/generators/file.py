@@ -15,7 +15,9 @@ from ..storage import content_of
 from .family import StyleGAN
 from .options import normalised
 
-COLOURS, LARGEST_SIDE = 3, 8192
+COLOURS, LARGEST_SIDE = 3, 4096
+WIDEST, DEEPEST = 4096, 32  # numbers of z and w; layers of the mapping network. Generators have 512, and 8
+MULTIPLICATIONS, HELD = 5e12, 2e9  # of one picture; numbers that its largest layer holds. StyleGAN2 at 1024: 7e10, 3e8
 DOMAINS, PRECISIONS = ("face", "other"), ("float32", "original")
 
 
@@ -83,6 +85,7 @@ def build_checkpoint(
     family = import_module(f".{checkpoint.family}", __package__)
     try:
         _check_tensors(checkpoint)
+        _check_cost(checkpoint)
         checkpoint = replace(checkpoint, options=normalised(checkpoint, precision))
         generator: StyleGAN = family.build(checkpoint, device, class_label, domain, precision)
     except UserError as error:
@@ -94,7 +97,7 @@ def build_checkpoint(
 
 
 def _check_tensors(checkpoint: Checkpoint) -> None:
-    """Raises UserError for what no generator has: empty tensors, numbers that are none, other than three colours."""
+    """Raises UserError for what no generator has: empty tensors, numbers that are none, other than three channels."""
     for name, tensor in checkpoint.state.items():
         if not tensor.numel():
             raise UserError(f"not a complete {checkpoint.family} generator: its tensor {name[:100]} is empty.")
@@ -102,7 +105,43 @@ def _check_tensors(checkpoint: Checkpoint) -> None:
             raise UserError(
                 f"damaged: the tensor {name[:100]} of this {checkpoint.family} has numbers that are not finite."
             )
-        if (found := re.match(r"synthesis\.b(\d+)\.", name)) and int(found[1][:9]) > LARGEST_SIDE:
-            raise UserError(f"no {checkpoint.family} generator: it draws {found[1][:20]} pixels.")
         if name.endswith(".torgb.weight") and tensor.shape[:1] != (COLOURS,):
-            raise UserError(f"{name[:100]} {list(tensor.shape)} does not make pictures of {COLOURS} colours.")
+            raise _other_colours(checkpoint, tensor.shape[0] if tensor.ndim else 0)
+    layers = (re.fullmatch(r"synthesis\.L\d+_\d+_(\d{1,9})\.bias", name) for name in checkpoint.state)
+    last = [int(match[1]) for match in layers if match]
+    if last and COLOURS not in last:  # layers in any order; no other of a StyleGAN3 has three channels
+        raise _other_colours(checkpoint, min(last))
+
+
+def _other_colours(checkpoint: Checkpoint, channels: int) -> UserError:
+    return UserError(
+        f"this {checkpoint.family} makes pictures of {channels} channels; what is drawn here has three: red, green, blue. "
+        "Take a generator that was trained on colour pictures without transparency."
+    )
+
+
+def _check_cost(checkpoint: Checkpoint) -> None:
+    """Raises UserError, with the number, for what would take hours or all memory, though its file is small."""
+    multiplications = held = 0
+    for name, tensor in checkpoint.state.items():
+        if (found := re.match(r"synthesis\.(?:b|L\d{1,9}_)(\d+)[._]", name)) is not None:
+            side = int(found[1][:9])
+            if side > LARGEST_SIDE * (1.1 if "L" in name else 1):  # StyleGAN3's layers have margins
+                raise UserError(
+                    f"no {checkpoint.family} generator: it draws {side} pixels; the limit is {LARGEST_SIDE}."
+                )
+            if name.endswith("weight") and tensor.ndim == 4:
+                multiplications += tensor.numel() * side**2
+                held = max(held, tensor[0].numel() * side**2, len(tensor) * side**2)
+    for name, tensor in checkpoint.state.items():
+        if name.startswith("mapping.fc") and max(tensor.shape, default=0) > WIDEST:
+            raise UserError(
+                f"no {checkpoint.family} generator: {name[:60]} is {list(tensor.shape)}; the limit is {WIDEST}."
+            )
+    if sum(name.startswith("mapping.fc") for name in checkpoint.state) > 2 * DEEPEST:
+        raise UserError(f"no {checkpoint.family} generator: its mapping network has more than {DEEPEST} layers.")
+    if multiplications > MULTIPLICATIONS or held > HELD:
+        raise UserError(
+            f"one picture of it would take {multiplications:.1e} multiplications and {4e-9 * held:.1f} GB for one layer; "
+            f"the limits are {MULTIPLICATIONS:.0e} and {4e-9 * HELD:.0f} GB."
+        )

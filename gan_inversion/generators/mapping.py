@@ -54,6 +54,10 @@ class MappingNetwork(nn.Module):
         first, self.w_dim = shapes["fc0.weight"][1], 0
         embedded, self.c_dim = shapes.get("embed.weight", (0, 0))
         self.z_dim = first - embedded
+        if self.z_dim < 1:
+            raise UserError(
+                f"no StyleGAN: its mapping network has an embedding of {embedded} numbers, its first layer takes {first}."
+            )
         self.label_norm = options.get("label_norm", "each")
         self.embed = FullyConnected(self.c_dim, embedded, "embed.bias" in shapes) if self.c_dim else None
         self.depth = sum(1 for name in shapes if name.startswith("fc") and name.endswith(".weight"))

@@ -13,7 +13,6 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from ..assets.trained import read_safetensors
 from ..blending.offspring import Conception
 from ..editing.loop import LOOK, NUDGES, WIDTHS
 from ..editing.search import draw_w
@@ -29,6 +28,7 @@ from ..runtime import versions
 from ..spaces.p_space import REACH
 from ..spaces.population import sample_w, truncated
 from ..storage import write_atomically
+from ..storage.tensors import read_tensors
 from .children import BANDS, SIZE, FamilySeen, Made, Seen, look
 from .heredity import AGED
 
@@ -154,8 +154,8 @@ def _identity(couple: Couple, number: int, conception: Conception, generator: Ge
 
 def pictures_of(path: Path) -> dict[str, np.ndarray]:
     """Caption -> uint8 [128, 128, 3]: what a kept couple looked like, in the order of a sheet's row."""
-    tensors, header, _ = read_safetensors(path)
-    return dict(zip(json.loads(header["couple"])["pictures"], tensors["pictures"].numpy(), strict=True))
+    file = read_tensors(path)
+    return dict(zip(file.note("couple").get("pictures", list), file.tensors["pictures"].numpy(), strict=True))
 
 
 def _keep(path: Path, family: FamilySeen, identity: str, pictures: Mapping[str, Tensor]) -> None:
@@ -179,8 +179,8 @@ def _keep(path: Path, family: FamilySeen, identity: str, pictures: Mapping[str, 
 def _load(path: Path, identity: str) -> FamilySeen | None:
     if not path.exists():
         return None
-    tensors, header, _ = read_safetensors(path)
-    note = json.loads(header.get("couple", "{}"))
+    file = read_tensors(path)
+    tensors, note = file.tensors, file.note("couple").values
     if note.get("identity") != identity:
         return None
     everyone: list[tuple[str, Made]] = []

@@ -6,6 +6,7 @@ Faces of relatives cropped from one photograph resemble each other by its light 
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from scipy.optimize import linear_sum_assignment
 
 from ..errors import UserError
 from ..image import SUFFIXES
-from ..storage import expanded
+from ..storage import expanded, read_file
 
 CHILD, SIBLING, PARENT = 1, 2, 4  # FIW_RIDs.csv; 3 grandchild, 5 spouse, 6 grandparent, 7 and 8 great-, 9 to be decided
 
@@ -167,8 +168,8 @@ def _read_table(table: Path) -> tuple[dict[tuple[str, str], int], dict[str, str]
     gender: dict[str, str] = {}
     try:
         # Names are not used, and not all of them are UTF-8.
-        with open(table, encoding="utf-8-sig", errors="replace", newline="") as file:
-            head, *rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
+        text = io.StringIO(read_file(table).decode("utf-8-sig", "replace"), newline="")
+        head, *rows = [[cell.strip() for cell in row] for row in csv.reader(text)]
         columns = {name: at for at, name in enumerate(head) if at and name.isdigit()}
         at_gender = [name.lower() for name in head].index("gender")
         for row in rows:

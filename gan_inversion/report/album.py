@@ -33,12 +33,15 @@ def find_photos(places: Sequence[str]) -> dict[str, Path]:
     paths: list[Path] = []
     for place in map(expanded, places):
         if place.is_dir():
-            files = sorted(path for path in place.iterdir() if path.is_file() and not path.name.startswith("."))
-            inside = [path for path in files if path.suffix.lower() in SUFFIXES]
-            if len(inside) < len(files):
-                log.info("%s: %d files that are no pictures are left out", place, len(files) - len(inside))
+            entries = sorted(path for path in place.iterdir() if not path.name.startswith("."))
+            inside = [path for path in entries if path.suffix.lower() in SUFFIXES and not path.is_dir()]
+            below = _listed([path.name for path in entries if path.is_dir()], "folder", "in it", "not looked into")
             if not inside:
-                raise UserError(f"{place}: no pictures in this folder ({', '.join(SUFFIXES)}).")
+                raise UserError(f"{place}: no pictures in this folder ({', '.join(SUFFIXES)}).{below and ' '}{below}")
+            others = [path.name for path in entries if path not in inside and not path.is_dir()]
+            for left in (_listed(others, "other file", "in it", "left out"), below):
+                if left:
+                    log.info("%s: %s", place, left)
             paths += inside
         elif place.is_file():
             paths.append(place)
@@ -53,6 +56,14 @@ def find_photos(places: Sequence[str]) -> dict[str, Path]:
             name += "_2"
         named[name] = path
     return named
+
+
+def _listed(names: Sequence[str], what: str, where: str, why: str) -> str:
+    """'2 folders in it are not looked into: a, b.', or nothing."""
+    if not names:
+        return ""
+    are = f"{what} {where} is" if len(names) == 1 else f"{what}s {where} are"
+    return f"{len(names)} {are} {why}: {', '.join(names[:5])}{', ...' if len(names) > 5 else '.'}"
 
 
 def hashes_of(paths: Mapping[str, Path]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -14,9 +14,26 @@ from ..interfaces import Step
 T = TypeVar("T")
 
 
+class _Bar(tqdm):
+    """Time left is told after the first tenth: before it, it is a guess."""
+
+    @property
+    def format_dict(self) -> MutableMapping[str, Any]:
+        found: MutableMapping[str, Any] = super().format_dict
+        if found["total"] and found["n"] - found["initial"] < found["total"] / 10:
+            found["bar_format"] = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
+        return found
+
+
 def bar_of(title: str, unit: str) -> Callable[[Iterable[T]], Iterable[T]]:
-    """Shows how many of a list are done; nothing where nobody watches."""
-    return lambda items: tqdm(list(items), desc=title, unit=unit, disable=None)
+    """Shows how many of a list are done; of one nothing, as that would stand at 0 until the end; where nobody watches a
+    line."""
+
+    def shown(items: Iterable[T]) -> Iterable[T]:
+        items = list(items)
+        return items if len(items) < 2 else _bar(iterable=items, desc=title, unit=unit)
+
+    return shown
 
 
 class _Lines:
@@ -33,8 +50,8 @@ class _Lines:
 def _bar(**settings: Any) -> Any:
     """A live bar on a terminal; elsewhere a line every 30 seconds."""
     if sys.stderr.isatty():
-        return tqdm(mininterval=0.5, maxinterval=1, miniters=0, dynamic_ncols=True, **settings)
-    return tqdm(mininterval=30, maxinterval=60, miniters=0, file=_Lines(), **settings)
+        return _Bar(mininterval=0.5, maxinterval=1, miniters=0, dynamic_ncols=True, **settings)
+    return _Bar(mininterval=30, maxinterval=60, miniters=0, file=_Lines(), **settings)
 
 
 class Showing:
@@ -92,7 +109,7 @@ class BatchBar:
     def __init__(self, total: int, before: int = 0) -> None:
         # The mean rate: between couples only steps are shown, which a moving one would take for no time.
         self._bar = _bar(total=total, initial=before, desc="couples", unit="couple", smoothing=0)
-        self._told = ""
+        self._told, self._couples, self._steps = "", before, dict[int, float]()
 
     def __enter__(self) -> BatchBar:
         return self
@@ -101,6 +118,8 @@ class BatchBar:
         faces = f"{inverted} faces inverted, {found} in the store" if found else f"{inverted} faces inverted"
         self._told = f"{faces}, {failed} couples failed"
         self._bar.set_postfix_str(self._told, refresh=False)
+        self._couples = couples
+        self._steps.clear()
         self._bar.update(couples - self._bar.n)
 
     def step(self, step: Step) -> None:
@@ -108,7 +127,11 @@ class BatchBar:
         self._bar.set_postfix_str(
             ", ".join(filter(None, [self._told, f"step {step.step} of {step.steps}"])), refresh=False
         )
-        self._bar.update(0)
+        self._steps[step.face] = step.step / max(step.steps, 1)
+        if self._bar.total == 1:  # else it would stand at 0 until the end
+            self._bar.update(round(max(self._couples, min(0.9, sum(self._steps.values()) / 2)) - self._bar.n, 2))
+        else:
+            self._bar.update(0)
 
     def __exit__(self, *error: object) -> None:
         self._bar.close()

@@ -17,7 +17,7 @@ from ..image import crop_bytes, save_synthetic
 from ..interfaces import AlignedFace, Generator
 from ..latents import to_json
 from ..runtime import versions
-from ..storage import expanded, write_atomically
+from ..storage import expanded, json_object, read_file, write_atomically
 
 JOB = ".hydra/job.json"
 # One a script, written last: the mark of a finished run.
@@ -154,10 +154,9 @@ def _remove_earlier(folder: Path) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        return json_object(read_file(path))
+    except UserError:
         return {}
-    return value if isinstance(value, dict) else {}
 
 
 def provenance(generator: Generator) -> dict[str, Any]:

@@ -8,9 +8,13 @@ from typing import Any
 
 from ..latents import describe
 
-ELSEWHERE = ("output_dir", "overwrite", "runner", "store", "photos", "photo", "latents", "father", "mother", "of_child",
-             "parent", "manifest", "retry_failed", "verify", "data")  # fmt: skip
-FILES = ("child.directions", "inherit.path")  # settings of a row that name a file, or an entry of the catalogue
+ELSEWHERE = ("output_dir", "overwrite", "private", "runner", "store", "photos", "photo", "latents", "father", "mother",
+             "of_child", "parent", "manifest", "retry_failed", "verify", "data")  # fmt: skip
+FILES = (
+    "child.directions",
+    "inherit.path",
+    "inherit.people",
+)  # settings of a row that name a file, or an entry of the catalogue
 
 
 def job_of(command: str, keys: Any) -> dict[str, Any]:

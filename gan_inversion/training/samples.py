@@ -18,7 +18,7 @@ from torch import Tensor
 from ..errors import UserError
 from ..interfaces import Generator
 from ..spaces.population import truncated
-from ..storage import write_atomically
+from ..storage import json_object, read_file, write_atomically
 
 SIZE = 256  # pixels a side of the pictures that are kept
 HELD_OUT = 1_000_000  # index of the first sample that is never trained on
@@ -66,7 +66,7 @@ class Samples:
             "size": SIZE,
         }
         label = self.folder / "samples.json"
-        if label.exists() and json.loads(label.read_text()) != identity:
+        if label.exists() and json_object(read_file(label)) != identity:
             raise UserError(f"{self.folder} holds samples of another generator or seed. Choose another folder.")
         write_atomically(label, json.dumps(identity).encode())
         for first in range(0, self.count, SHARD):

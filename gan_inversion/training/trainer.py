@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from ..assets.trained import read_safetensors, whole
+from ..assets.trained import whole
 from ..errors import UserError
 from ..storage import write_atomically
+from ..storage.tensors import read_tensors
 
 CHECKPOINT = "checkpoint.safetensors"  # in the folder
 Curve = list[dict[str, float]]
@@ -68,9 +69,10 @@ def _checkpoint(path: Path, model: nn.Module, adam: torch.optim.Adam, curve: Cur
 
 
 def _resume(path: Path, model: nn.Module, adam: torch.optim.Adam, identity: str) -> Curve:
-    tensors, meta, _ = read_safetensors(path)
+    file = read_tensors(path)
+    tensors = file.tensors
     with whole(str(path), "checkpoint of a training"):
-        record = json.loads(meta.get("training", "{}"))
+        record = file.note("training").values
         if record.get("identity") != identity:
             raise UserError(f"{path} belongs to a training with other settings. Choose another output_dir.")
         model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})

@@ -11,12 +11,13 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from gan_inversion.assets.trained import WITHOUT, load_trained, read_safetensors
+from gan_inversion.assets.trained import WITHOUT, load_trained
 from gan_inversion.editing.files import DIRECTIONS, REGIONS_FILE, load_directions, load_regions
 from gan_inversion.errors import UserError
 from gan_inversion.generators.preview import HEADS
 from gan_inversion.generators.tiny import Tiny
 from gan_inversion.inversion.encoder import ENCODER, load_encoder
+from gan_inversion.storage.tensors import read_tensors
 from tests.composed import command_of, compose
 
 
@@ -28,7 +29,9 @@ def written(path: Path, header: Any, **tensors: torch.Tensor) -> str:
 
 @pytest.mark.parametrize("header", ["[]", "{", "3", "null", '"part"', "[" * 100_000, '{"kind": ["part"]}', "{}"])
 def test_headers_that_are_none(generator: Tiny, tmp_path: Path, header: str) -> None:
-    with pytest.raises(UserError, match=r"x.safetensors: this is .*, not part\."):
+    with pytest.raises(
+        UserError, match=r"x.safetensors: (this is .*, not part\.|.*its header (is no JSON object|does not say kind))"
+    ):
         load_trained(written(tmp_path / "x.safetensors", header), "part", generator)
 
 
@@ -61,14 +64,18 @@ def test_another_generator_s_are_refused_with_what_to_say_instead(generator: Tin
 def test_types_that_torch_does_not_know(tmp_path: Path, kind: str) -> None:
     header = json.dumps({"a": {"dtype": kind, "shape": [16, 8], "data_offsets": [0, 64]}}).encode()
     (tmp_path / "x.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(64))
-    with pytest.raises(UserError, match=r"x.safetensors: not a safetensors file, or damaged"):
-        read_safetensors(tmp_path / "x.safetensors")
+    with pytest.raises(
+        UserError,
+        match=r"x.safetensors: (not a safetensors file, or damaged|a is float8.*, which no file of this project has)",
+    ):
+        read_tensors(tmp_path / "x.safetensors")
 
 
 def test_no_header_is_an_empty_one(tmp_path: Path) -> None:
     header = b'{"__metadata__": null}'
     (tmp_path / "x.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
-    assert read_safetensors(tmp_path / "x.safetensors")[:2] == ({}, {})
+    found = read_tensors(tmp_path / "x.safetensors")
+    assert (found.tensors, found.entries) == ({}, {})
 
 
 def test_parts_that_are_not_whole(generator: Tiny, tmp_path: Path) -> None:

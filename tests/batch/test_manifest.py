@@ -193,7 +193,8 @@ def test_everything_on_far_storage(memory: str) -> None:
         "row 44 (id x): father photos/no.jpg: no such file.",
         "row 44 (id x): mother ../many/41/c.jpg: no such file.",
         "row 45 (id y): father photos: no such file.",
-        "row 45 (id y): mother nowhere://bucket/a.jpg: nowhere://bucket: Protocol not known: nowhere",
+        "row 45 (id y): mother nowhere://bucket/a.jpg: nowhere://bucket: nowhere:// is not opened. Use a path, file://, "
+        "s3://, gs:// or az://.",
     ]
 
 

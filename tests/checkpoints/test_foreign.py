@@ -372,4 +372,4 @@ def test_300_megabytes(form: str, tmp_path: Path) -> None:
     print(f"{form}: {size / 1e6:.0f} MB, {seconds:.2f} s, peak {peak / 1e6:.0f} MB")
     assert found >= (2 if half else 1) * 300e6
     assert seconds < 5
-    assert peak < 2 * size + 64e6
+    assert peak < size + found + 64e6  # the file and its tensors: it is read, not mapped

@@ -304,7 +304,7 @@ def test_equal_networks_have_equal_hashes() -> None:
         ("synthesis.b4.conv1.weight", torch.zeros(0, 3, 3, 3), {}, "b4.conv1.weight is empty"),
         ("synthesis.b4.conv1.weight", torch.zeros(3), {}, "not a complete stylegan2 generator"),
         ("synthesis.b99999999.const", torch.zeros(1, 4, 4), {}, "it draws 99999999 pixels"),
-        ("synthesis.b32.torgb.weight", torch.zeros(1, 8, 1, 1), {}, "does not make pictures of 3 colours"),
+        ("synthesis.b32.torgb.weight", torch.zeros(1, 8, 1, 1), {}, "channels; what is drawn here has three"),
         (None, None, {"mapping_lr_multiplier": "x"}, "not a complete stylegan2 generator"),
         (None, None, {"conv_clamp": 10**400}, "its option conv_clamp is neither a number of ordinary size nor a word"),
         (None, None, {"activation": [1]}, "not a complete stylegan2 generator|activation"),

@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
+import stat
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from .errors import StorageError, UserError
+from ..errors import StorageError, UserError
 
+# Where files may be: on this machine, S3, Google Cloud Storage, Azure, and in this process's memory. fsspec knows many
+# more, some of which open what a document names, or any address of a network.
+SCHEMES = ("file", "local", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory")
 SIDE_BY_SIDE = 32  # requests to a storage that is far away
+LARGEST = 4_000_000_000  # bytes of any file that is named: the largest checkpoints, with their optimisers, have 1.5 GB
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes | Iterable[bytes]) -> None:
@@ -52,13 +59,44 @@ def expanded(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 (pathlib raises where there is no such user)
 
 
-def sha256_of_file(path: str | os.PathLike[str]) -> str:
-    """Raises UserError if it cannot be read."""
+@contextlib.contextmanager
+def open_file(path: str | os.PathLike[str], largest: int = LARGEST) -> Iterator[BufferedReader]:
+    """What a person, or a file of theirs, names, opened to be read: a regular file of at most `largest` bytes.
+
+    A device or a pipe would give bytes without end, or none ever. Raises UserError.
+    """
     try:
-        with open(expanded(path), "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with open(expanded(path), "rb", opener=_open_regular) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > largest:
+                raise UserError(
+                    f"{path}: the file has {size / 1e6:,.0f} MB; the limit for such files is {largest / 1e6:,.0f}."
+                )
+            yield file
     except (OSError, ValueError) as error:  # ValueError: a name that no disk can have
         raise UserError(f"{path}: cannot be read ({reason_of(error)}). Check the path.") from error
+
+
+def _open_regular(path: str, flags: int) -> int:
+    """Raises OSError, at once, for what is no regular file."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise OSError(f"it is {'a folder' if stat.S_ISDIR(mode) else 'a device or a pipe'}, not a file")
+    return descriptor
+
+
+def read_file(path: str | os.PathLike[str], largest: int = LARGEST) -> bytes:
+    """All of it; see `open_file`. A copy, which no other process can change or cut short any more."""
+    with open_file(path, largest) as file:
+        return file.read(os.fstat(file.fileno()).st_size)
+
+
+def sha256_of_file(path: str | os.PathLike[str]) -> str:
+    """See `open_file`."""
+    with open_file(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def remembered_sha256(path: str | os.PathLike[str]) -> str:
@@ -92,7 +130,13 @@ class Folder:
 
     @cached_property
     def _place(self) -> tuple[Any, str]:
+        scheme, slashes, rest = self.url.partition("://")
+        if slashes and (scheme not in SCHEMES or "::" in rest):
+            raise UserError(f"{self.url}: {scheme}:// is not opened. Use a path, file://, s3://, gs:// or az://.")
         try:
+            if not slashes:  # "::" in a name is no chain of storages
+                system = fsspec.filesystem("file", use_listings_cache=False)
+                return system, system._strip_protocol(self.url).rstrip("/") or "/"
             system, path = fsspec.core.url_to_fs(self.url, use_listings_cache=False)  # others write too
         except (ImportError, ValueError) as error:
             raise UserError(f"{self.url}: {error}") from error
@@ -107,15 +151,21 @@ class Folder:
         system, path = self._place
         return Path(path) if isinstance(system, LocalFileSystem) else None
 
-    def read(self, name: str) -> bytes:
-        """Raises FileNotFoundError if there is none, StorageError if it cannot be read."""
+    def read(self, name: str, largest: int = LARGEST) -> bytes:
+        """Raises FileNotFoundError if there is none, StorageError if it cannot be read, or has more than `largest` bytes."""
         system, path = self._place
         try:
             if self.local is not None:
-                return (self.local / name).read_bytes()
+                return read_file(self.local / name, largest)
+            if largest < LARGEST and (size := self.size(name) or 0) > largest:
+                raise StorageError(f"{self.url}/{name}: {size / 1e6:,.0f} MB; the limit is {largest / 1e6:,.0f}.")
             return bytes(system.cat_file(f"{path}/{name}"))
         except (FileNotFoundError, NotADirectoryError):
             raise FileNotFoundError(f"{self.url}/{name}") from None
+        except UserError as error:
+            if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+                raise FileNotFoundError(f"{self.url}/{name}") from None
+            raise StorageError(str(error)) from error.__cause__
         except Exception as error:
             raise StorageError(f"{self.url}/{name}: cannot be read ({reason_of(error)}).") from error
 
@@ -205,6 +255,15 @@ class Folder:
         if self.local is not None:
             with contextlib.suppress(OSError):
                 (self.local / name).rmdir()
+
+
+def json_object(data: bytes) -> dict[str, Any]:
+    """What a file of this project's says; empty if it is damaged, or no object."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def reason_of(error: Exception) -> str:
