@@ -105,7 +105,7 @@ def test_a_photograph_that_cannot_be_read_again_costs_its_couples_only(
     batch_here()
     read, hashed = Folder.read, []
 
-    def broken(self: Folder, name: str) -> bytes:
+    def broken(self: Folder, name: str, *bounds: int) -> bytes:
         hashed.append(name)
         if name == "photos/p000.png":
             raise StorageError(f"{name}: cannot be read (Input/output error).")

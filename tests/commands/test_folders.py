@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -29,6 +30,7 @@ ARGUMENTS = {  # command -> as little as it can do
                   "recipes.plain=['losses=[pixel]','start=mean','inversion.steps=0']", "~recipes.default"],
     "blend": [*SMALL, *CHILD, "father=in/a.safetensors", "mother=in/b.safetensors"],
     "demo_photos": SMALL,
+    "edit": [*SMALL, "latents=in/a.safetensors", "directions=in/along.npy", "steps.along=1"],
     "encode": [*TINY, "photos=[photos]"],
     "evaluate_alignment": [*SMALL, "faces=1", "landmarks=[]"],
     "evaluate_children": ["threads=1", "layout=sampled", "couples=1"],
@@ -49,7 +51,7 @@ OTHER_JOB = {
     "train_preview_heads": "steps=2",
 }  # else: another seed
 NO_FOLDER = {"convert_weights", "export_latents", "fetch_weights", "import_latents", "store"}
-NEEDS_WEIGHTS = {"evaluate_children", "find_people", "find_regions", "train_encoder", "train_preview_heads"}
+NEEDS_WEIGHTS = {"edit", "evaluate_children", "find_people", "find_regions", "train_encoder", "train_preview_heads"}
 MARKS = {name: [pytest.mark.weights] for name in NEEDS_WEIGHTS}
 MARKS["evaluate_children"] += [needs_faceres]
 COMMANDS = [pytest.param(name, marks=MARKS.get(name, [])) for name in PLACES if name not in NO_FOLDER]
@@ -60,10 +62,11 @@ SECONDS = [
 
 @pytest.fixture
 def place(tmp_path: Path, generator: Tiny) -> Path:
-    """Two photographs, a manifest of them, and the latents of two faces."""
+    """Two photographs, a manifest of them, the latents of two faces, and a direction."""
     for seed, name in enumerate("ab"):
         save_latents(tmp_path / f"in/{name}.safetensors", {"ws": Latents(latents(generator, seed))}, generator.sha256)
         (tmp_path / "photos").mkdir(exist_ok=True)
+        np.save(tmp_path / "in/along.npy", np.ones(generator.w_dim, np.float32))
         save_photo_crop(tmp_path / f"photos/p00{seed}.png", drawn(generator, seed).pixels)
     make_manifest(tmp_path / "couples.csv", 1, ["p000.png", "p001.png"])
     return tmp_path
