@@ -32,7 +32,7 @@ MUTATION = 0.6  # share of a child's coarse and middle rows that is new, at dive
 
 @dataclass(frozen=True)
 class Sibling(Recipe):
-    """One of many children: `base` with each group's weight drawn, and a mutation. (seed, index) alone decide.
+    """One of many children: `base` with each group's weight drawn, and a mutation. (seed, index) alone decide what is drawn.
 
     diversity 0 gives `base` itself, 1 families like real ones (docs/children.md), 2 and more near strangers. mutation: what
     share of the coarse and middle rows it is, at diversity 1. pool: people like the parents, [M, D] in P: the mutation is

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from ..checkpoints.projected import latents_at_for
 from ..editing.edits import ORDER, Edit, Wish, known
 from ..errors import UserError
 from ..image import Photo
 from ..interfaces import Generator, Inversion
-from ..latents import check_shape, hash_of_latents, latents_at, split_entry
+from ..latents import check_shape, hash_of_latents, split_entry
 from ..report import edit as folder_of
 from ..report import family
 from ..report.edit import Subject
@@ -110,7 +111,7 @@ class EditFace(Inverting):
         """What `latents` names. Raises UserError naming the file."""
         if self.latents is None:
             return None
-        found = latents_at(self.latents)
+        found = latents_at_for(self.latents, generator)
         if found.generator_sha256 != generator.sha256:
             raise UserError(f"{self.latents}: these latents belong to another generator. Choose it.")
         check_shape(found.latents, generator, self.latents)

@@ -20,12 +20,13 @@ from ..faces.traits import read_traits
 from ..image import to_uint8
 from ..interfaces import GENDERS, FaceLabels, Generator, Latents
 from ..latents import render
+from ..spaces.p_space import is_inside
 from .files import Directions, load_directions
-from .hold import Person, Wanted
+from .hold import YOUNGEST, Person, Wanted
 from .labels import LABELS, log_odds
 from .loop import Goal, Loop
 from .refined import carried
-from .steering import SIGNS, YOUNGEST, age_goal, gender_goal
+from .steering import SIGNS, age_goal, gender_goal
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ TRAITS = {"hair_lightness": "hair_l", "skin_ita": "ita"}  # read of the true pic
 ORDER = ("yaw", "pitch", "eyes_open", "smile", "gender", "age")  # what is asked for last moves the others least
 RANGES: Mapping[str, tuple[float, float]] = {"age": (0, 80), **dict.fromkeys(PEOPLE, (-3, 3))}
 TOLERANCE = {"age": 3.0, **dict.fromkeys(PEOPLE, 0.3)}  # years, standard deviations
-AIMS = 2  # searches at most, where a refinement changes what is read
+AIMS = 2  # searches at most, where a refinement, or the search that holds the person, changes what is read
 STEPS = 12  # of the search that holds the person
 CERTAINTY = 0.9  # probability of the gender that is asked for
 NOTICED = 0.5  # standard deviations of a label from which a side effect is told of
@@ -105,8 +106,8 @@ class Edit:
     hold: int = STEPS
 
     def __post_init__(self) -> None:
-        if self.hold < 0:
-            raise UserError(f"hold={self.hold}: must not be negative.")
+        if self.hold < 0 or self.hold == 1:
+            raise UserError(f"hold={self.hold}: 0, or at least 2.")
         for label, wish in self.labels.items():
             check_wish(label, wish)
         if self.bound <= 0:
@@ -140,7 +141,7 @@ class Edit:
         along = [goal for goal in goals if goal not in held]
         loop = Loop(along, start, directions, draw, lambda image: reader(image, wishes), self.bound)
         tries = []
-        for _ in range(AIMS if face.features is not None else 1):
+        for _ in range(AIMS if along and (held or face.features is not None) else 1):
             found = loop.run()[0] if along else {}
             ws = loop.moved(found).ws
             if held:
@@ -163,6 +164,10 @@ class Edit:
 
     def _held(self, loop: Loop, wishes: Mapping[str, Wish], generator: Generator) -> tuple[dict[str, float], Tensor]:
         """Age and gender from where the other labels are met: (steps along directions where the search began, its ws)."""
+        if not is_inside(loop.start.ws, generator.statistics()):
+            log.warning(
+                "these latents lie outside of the population: what is drawn back of them is edited, a look-alike"
+            )
         person = Person(loop.start, loop.directions.require_reader(), generator, beyond=0.0)
         now = {"age": person.read.age, "gender": person.read.male}
         steps = {goal.name: loop.guess(goal, now) for goal in loop.goals}
@@ -209,7 +214,11 @@ class Reading:
         """Those of `names`; without the reader that steers, age and gender are the classifiers' alone."""
         found: dict[str, float] = {}
         if {"age", "gender"} & set(names):
-            read = self.directions.reader(image) if self.directions.reader else age_gender().label(image)[0]
+            read = (
+                self.directions.reader(image)
+                if self.directions.reader
+                else age_gender(str(image.device)).label(image)[0]
+            )
             found |= {"age": read.age, "gender": read.male}
         if set(PEOPLE) & set(names):
             shape = dict(zip(LABELS[2:], shape_labels(find_mesh(to_uint8(image), face_mesh())), strict=True))

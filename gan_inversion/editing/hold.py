@@ -23,13 +23,15 @@ from ..estimators.identity import dlib_resnet
 from ..faces.masks import person_mask
 from ..faces.mesh import face_mesh, find_mesh
 from ..faces.patches import SIDE, hair_mask, skin_mask
+from ..faces.traits import read_traits
 from ..image import area_resize, to_uint8
 from ..interfaces import Generator, Latents
 from ..latents import render
 from ..spaces.p import P
 from .reader import YEARS, Reader
-from .scene import scene_of
+from .scene import NEUTRAL, scene_of
 
+VERSION = 1  # of the search and of people like the parents: rises with their constants, for what is kept of evaluations
 COARSE = 128  # pixels of the first steps; the last see 256
 RATE, BETAS, FALL = (
     0.08,
@@ -38,7 +40,8 @@ RATE, BETAS, FALL = (
 )  # of Adam, in deviations; share of the steps before its rate falls and pictures are larger
 AGE, GENDER, IDENTITY, INNER, COLOUR, MOVED = 3.0, 0.3, 1.0, 0.3, 0.5, 0.3  # weights
 SKIN, HAIR = 0.05, 0.08  # differences of mean colours that weigh 1; of a range of 2
-LEAST = (200, 600)  # pixels of skin and of hair, at 256, below which its colour is not known
+LEAST = 200  # pixels of skin, at 256, below which its colour is not known
+FARTHEST, YOUNGEST, OLDEST = 2.0, 0.5, 80.0  # years: beyond a goal; and what the classifiers know
 UNSEEN = 0.5  # of the hair's colour against the skin's: a hat may be taken off, and grey is hair of age
 BEYOND = (
     0.15  # how far beyond the goal is aimed at, share of the way: outside judges see less of the change than readers
@@ -71,8 +74,10 @@ def colours_of(image: Tensor) -> Colours:
     mesh = find_mesh(to_uint8(image), face_mesh())
     found = skin_mask(mesh), hair_mask(mesh, person_mask(image)[0, 0].cpu().numpy())
     masks = torch.from_numpy(np.stack(found)).float()[:, None].to(image.device)
-    skin, hair = (int(mask.sum()) >= least for mask, least in zip(found, LEAST, strict=True))
-    return Colours(mean_colours(image, masks), masks, (skin, hair), scene_of(image))
+    there = mesh.presence >= 0
+    skin = there and int(found[0].sum()) >= LEAST
+    hair = there and math.isfinite(read_traits(image).hair_l)  # neither a scalp nor a hat of a colour that hair has not
+    return Colours(mean_colours(image, masks), masks, (skin, hair), scene_of(image) if there else NEUTRAL)
 
 
 def between(own: Tensor, parents: Sequence[Tensor]) -> Tensor:
@@ -144,6 +149,7 @@ class Person:
         parameters = space.encode(start.ws[None].to(generator.device), generator).clone().requires_grad_()
         offset = None if start.style_offset is None else start.style_offset[None].to(generator.device)
         tuning = None if start.tuning is None else start.tuning.to(generator.device)
+        noise = [one[None, None].to(generator.device) for one in start.noise] or None
         adam = torch.optim.Adam([parameters], lr=RATE, betas=BETAS)
         best, least, correction = parameters.detach().clone(), math.inf, None
         switch = round(steps * FALL)
@@ -151,7 +157,7 @@ class Person:
         def draw(resolution: int | None) -> Tensor:
             ws = space.decode(parameters, generator)
             styles = None if offset is None else generator.styles(ws) + offset
-            return generator.synthesis(ws, resolution=resolution, styles=styles, tuning=tuning)
+            return generator.synthesis(ws, noise, resolution, styles, tuning=tuning)
 
         for step in range(steps):
             view = self.coarse if step < switch else self.fine
@@ -186,9 +192,10 @@ class Person:
         return loss
 
     def aim(self, age: float) -> float:
-        """Years to aim at: a share beyond `age`, as seen from this face's own; in log(age + 3), as readings are."""
+        """Years to aim at: a share beyond `age` as seen from this face's own, in log(age + 3) as readings are; 2 at most."""
         goal, start = math.log(age + YEARS), math.log(self.read.age + YEARS)
-        return math.exp(goal + self.beyond * (goal - start)) - YEARS
+        aimed = math.exp(goal + self.beyond * (goal - start)) - YEARS
+        return min(max(aimed, age - FARTHEST, YOUNGEST), age + FARTHEST, OLDEST)
 
 
 def look(image: Tensor) -> tuple[Tensor, list[Tensor]]:

@@ -25,7 +25,7 @@ def label_faces(images: Tensor, mesh: FaceMesh) -> Tensor:
     """[N, 3, R, R] in [-1, 1] -> [N, 6] in the order of LABELS: age in years, gender as log-odds of male, then shapes."""
     rows: list[Sequence[float]] = []
     for image in images:
-        read = age_gender().label(image[None])[0]
+        read = age_gender(str(image.device)).label(image[None])[0]
         shape = shape_labels(find_mesh(to_uint8(image[None]), mesh))
         rows.append((read.age, log_odds(read.male), *shape))
     return torch.tensor(rows, dtype=torch.float64)

@@ -76,7 +76,8 @@ def load_people(path: str, generator: Generator) -> People:
     trained = load_trained(path, PEOPLE, generator)
     with whole(path, PEOPLE):
         readings, read, identity = (trained.tensors[name] for name in ("readings", "read", "identity"))
-        if readings.shape != (len(identity), len(SCALES)) or read.shape != readings.shape or identity.shape[1] != 128:
+        shape = (len(identity), len(SCALES))
+        if shape[0] < 2 or readings.shape != shape or read.shape != shape or identity.shape[1] != 128:
             raise ValueError(f"shapes {list(readings.shape)}, {list(read.shape)}, {list(identity.shape)}")
         readings = torch.where(read > 0, readings, torch.nan)
         return People(readings, identity, int(trained.facts["seed"]), trained.sha256)

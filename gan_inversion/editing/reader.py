@@ -40,7 +40,7 @@ class Reader:
         with torch.no_grad():
             ages, odds = self.both(image)
         odds = odds.clamp(-SURE, SURE)
-        return FaceLabels(ages.mean().item(), odds.mean().double().sigmoid().item())
+        return FaceLabels(ages.mean().item(), odds.mean().cpu().double().sigmoid().item())
 
     def both(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """[1, 3, R, R] -> ages in years [2], log-odds of male [2]: by the classifiers, by the embedding. Differentiable."""

@@ -20,10 +20,10 @@ from ..interfaces import GENDERS, FaceLabels, Generator, Latents
 from ..latents import NAMES_A_FILE, render
 from ..spaces.p_space import from_p, to_p
 from .files import Directions, load_directions
-from .hold import Colours, Person, Wanted, colours_of
+from .hold import YOUNGEST, Colours, Person, Wanted, colours_of
 from .labels import log_odds
 from .loop import Goal, Loop
-from .scene import NEUTRAL, SCENES, settle
+from .scene import LABELS, NEUTRAL, SCENES, settle
 
 log = logging.getLogger(__name__)
 
@@ -31,18 +31,20 @@ PULLS = (0.0, 0.25, 0.45)  # tried in turn, until the goal is reached
 SURER = 1.0  # log-odds beyond the wanted certainty that are aimed at
 SIGNS = {"male": 1.0, "female": -1.0, "": 0.0}
 TRIES = 2  # searches, one after the other, until the goal is reached
-YOUNGEST = 0.5  # years; the youngest class of the classifier is a quarter of one
 
 
 @dataclass(frozen=True)
 class Steered:
-    """A child as asked for, what the steering estimator reads in its true picture, and how far it was moved."""
+    """A child as asked for, what the steering estimator reads in its true picture, and how it was moved."""
 
     latents: Latents
     age: float | None = None  # asked for, years
     gender: str = ""  # asked for; empty: nothing
     read: FaceLabels | None = None
-    steps: tuple[float, float] = (0.0, 0.0)  # along age and gender; 1 is a standard deviation of the population
+    steps: tuple[float, float] = (
+        0.0,
+        0.0,
+    )  # along age and gender, where the search began; in deviations
     pull: float = 0.0  # towards the average face, where the child as drawn could not be brought to its goal
     reached: bool = True
 
@@ -81,8 +83,8 @@ class Steering:
             raise UserError("child: tolerance and bound must be above 0, certainty between 0.5 and 1.")
         if self.scene not in (None, *SCENES):
             raise UserError(f"child.scene={self.scene}: choose one of {', '.join(SCENES)}, or null.")
-        if self.search < 0:
-            raise UserError(f"child.search={self.search}: must not be negative.")
+        if self.search < 0 or self.search == 1:
+            raise UserError(f"child.search={self.search}: 0, or at least 2.")
 
     @property
     def targets(self) -> tuple[float | None, ...]:
@@ -91,8 +93,16 @@ class Steering:
 
     def load(self, generator: Generator) -> Directions | None:
         """None if nothing is to be steered. Raises UserError if the directions are missing or another generator's."""
-        asked = self.gender is not None or any(age is not None for age in self.targets)
-        return load_directions(self.directions, generator) if asked else None
+        if self.gender is None and all(age is None for age in self.targets):
+            return None
+        directions = load_directions(self.directions, generator)
+        missing = [name for name in LABELS if name not in directions.vectors or name not in directions.deviations]
+        if self.scene and missing:
+            raise UserError(
+                f"child.directions={self.directions}: they have no {', '.join(missing)}, which "
+                f"child.scene={self.scene} needs. Set child.scene=null."
+            )
+        return directions
 
     def colours_of(
         self, parents: Sequence[Latents], directions: Directions | None, generator: Generator
@@ -148,18 +158,12 @@ def _held(goal: Steering, person: Person, loop: Loop, age: float | None, gender:
     for _ in range(TRIES):
         latents = person.move(latents, wanted, goal.search)
         read = loop.read(loop.draw(latents, None))
-        missed = loop.miss(read if wanted.age is None else replace(read, age=nearest(read.age, wanted.age, person)))
+        missed = loop.miss(read)
         if missed < least:
             least, found = missed, replace(found, latents=latents, read=read, reached=missed <= 1)
         if missed <= 1:
             break
     return found
-
-
-def nearest(read: float, age: float, person: Person) -> float:
-    """`age` where a reading lies between it and what is aimed at beyond it; else the reading, from the nearer of the two."""
-    low, high = sorted((age, person.aim(age)))
-    return age + min(read - low, 0.0) + max(read - high, 0.0)
 
 
 def _straight(

@@ -50,7 +50,7 @@ class AgeGenderEstimator(nn.Module):
         """[N, 3, R, R] in [-1, 1] -> one entry a picture. Each is read by itself: a batch rounds differently."""
         with torch.no_grad():
             read = [self.read(face) for face in image.split(1)]
-        return [FaceLabels(age.item(), odds.double().sigmoid().item()) for age, odds in read]
+        return [FaceLabels(age.item(), odds.cpu().double().sigmoid().item()) for age, odds in read]
 
     def views(self, image: Tensor, size: int) -> Tensor:
         """-> [6 N, 3, size, size], as the classifiers want them."""

@@ -66,7 +66,12 @@ def paste_mask(crop: np.ndarray, picture: np.ndarray) -> np.ndarray:
     face = _soft(_grown(hull) * person, FRAME)
     head = _soft(_grown(np.maximum(person, hull)), HEAD_FRAME)
     apart = np.abs(np.subtract(*_small(crop, picture))).mean(2)
-    return min(face, head, key=lambda mask: float((apart * _edge(mask)).sum() / _edge(mask).sum()))
+
+    def mismatch(mask: np.ndarray) -> float:
+        edge = _edge(mask)
+        return float((apart * edge).sum() / edge.sum()) if edge.sum() else float("inf")  # nobody was segmented
+
+    return min(face, head, key=mismatch)
 
 
 def colour_shift(crop: np.ndarray, picture: np.ndarray, mask: np.ndarray) -> np.ndarray:

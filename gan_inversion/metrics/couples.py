@@ -13,7 +13,9 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from ..blending.inheritance import Inherit
 from ..blending.offspring import Conception
+from ..editing import hold
 from ..editing.loop import LOOK, NUDGES, WIDTHS
 from ..editing.search import draw_w
 from ..editing.steering import PULLS, Steering
@@ -141,6 +143,7 @@ def _identity(couple: Couple, number: int, conception: Conception, generator: Ge
         "generator": [generator.sha256, generator.previews_sha256, generator.statistics().sha256],
         "recipe": repr(recipe),
         "steering": describe(conception.steering),
+        "versions": [Inherit.version, hold.VERSION],
         "files": [
             conception.files,
         ],

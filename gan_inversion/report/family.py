@@ -17,13 +17,13 @@ from ..interfaces import AlignedFace, Aligner, Generator, Inversion, Latents
 from ..inversion.inverter import Inverter
 from ..latents import render, save_latents, to_json
 from ..losses.prior import p_norm
+from ..metrics.kept_traits import compare_traits
 from ..metrics.reconstruction import report as with_status
 from ..runtime import cores, versions
 from ..store.inversions import Failed, Inverted
 from .contact_sheet import ParentRow, contact_sheet
 from .run_folder import RunFolder, footer_of, provenance
 from .trace import masks_of, save_trace, veiled
-from .traits import compare_traits
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ COLUMNS = ("less_similar_dlib", "less_similar_faceres", "difference_dlib", "diff
            "itself_at_both_ages_faceres", *(f"{trait}_between" for trait in KEPT),
            *(of_group(column, group) for column in (*(f"{trait}_between" for trait in KEPT), "less_similar_faceres")
              for group, _ in GROUPS))  # fmt: skip
-STEERED_BY = ("_dlib", "_steering")  # endings of columns whose network took part in the making: marked
+STEERED_BY = ("_dlib", "_steering", "_between")  # endings of columns that took part in the making: marked
 PLOTTED = {  # column -> title, unit and right end of its panel
     "less_similar_dlib": ("child and its less similar parent", "dlib distance: smaller is nearer", 1.3),
     "less_similar_faceres": ("child and its less similar parent", "FaceRes cosine: larger is nearer", 1.0),

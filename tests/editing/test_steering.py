@@ -139,7 +139,7 @@ def test_settings_move_the_result(generator: Tiny, world: World) -> None:
         ({"age": 300.0}, "child.age=300: 0 to 80 years"),
         ({"ages": (8.0, 8.0)}, "an age stands there twice"),
         ({"certainty": 1.0}, "certainty between 0.5 and 1"),
-        ({"search": -1}, "child.search=-1: must not be negative"),
+        ({"search": -1}, "child.search=-1: 0, or at least 2"),
         ({"scene": "beach"}, "child.scene=beach: choose one of neutral, father, mother, or null"),
     ],
 )
