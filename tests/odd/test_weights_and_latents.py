@@ -253,7 +253,16 @@ def test_latents_of_other_shapes_are_not_blended(
     ws = torch.zeros(generator.num_ws, generator.w_dim)
     save_latents(tmp_path / "a.safetensors", {"ws": Latents(**{"ws": ws, **change})}, generator.sha256)
     files = [f"father={tmp_path}/a.safetensors", f"mother={tmp_path}/a.safetensors"]
-    ran = run("blend", *files, "generator=tiny", "inherit.path=null", "inherit.people=null", "child.age=null", "child.gender=null", code=1)
+    ran = run(
+        "blend",
+        *files,
+        "generator=tiny",
+        "inherit.path=null",
+        "inherit.people=null",
+        "child.age=null",
+        "child.gender=null",
+        code=1,
+    )
     assert "the father's latents" in ran.stderr
     assert "Traceback" not in ran.stderr
 
@@ -418,7 +427,15 @@ def test_latents_out_and_in(generator: Tiny, tmp_path: Path, run: Callable[..., 
 def test_a_blend_of_other_projects_latents(generator: Tiny, tmp_path: Path, run: Callable[..., Ran]) -> None:
     (tmp_path / "a.npz").write_bytes(npz(w=rows(generator)[None].numpy()))
     files = [f"father={tmp_path}/a.npz", f"mother={tmp_path}/a.npz", "generator=tiny"]
-    run("blend", *files, "inherit.path=null", "inherit.people=null", "child.age=null", "child.gender=null", f"output_dir={tmp_path}/out")
+    run(
+        "blend",
+        *files,
+        "inherit.path=null",
+        "inherit.people=null",
+        "child.age=null",
+        "child.gender=null",
+        f"output_dir={tmp_path}/out",
+    )
     assert (tmp_path / "out" / "child_00.png").is_file()
 
 

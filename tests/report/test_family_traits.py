@@ -12,8 +12,8 @@ from gan_inversion.batch.folder import rows_of
 from gan_inversion.errors import UserError
 from gan_inversion.faces.traits import UNREAD, Traits
 from gan_inversion.latents import to_json
-from gan_inversion.metrics.kept_traits import compare_traits
 from gan_inversion.metrics import kept_traits as traits
+from gan_inversion.metrics.kept_traits import compare_traits
 
 READ = {
     "father": Traits(ita=50, hair_l=20, pitch=0.5),
