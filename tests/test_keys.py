@@ -134,7 +134,7 @@ def test_steps_and_directions_of_fixed_steps(generator: Tiny, tmp_path: Path) ->
         ).child
         (child,) = fixed(Latents(torch.zeros(8, 16)), "", fixed.load(generator), generator)
         assert torch.equal(child.latents.ws, torch.full((8, 16), steps))
-    steered = command_of(compose(f"child.directions={path}")).child
+    steered = command_of(compose(f"child.directions={path}", "child.scene=null")).child
     assert list(steered.load(generator).vectors) == ["young"]
 
 

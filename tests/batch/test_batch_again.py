@@ -307,7 +307,7 @@ def test_a_store_that_cannot_be_read_for_a_moment_loses_nothing(
     batch_here()
     read, failures = Folder.read, []
 
-    def flaky(self: Folder, name: str) -> bytes:
+    def flaky(self: Folder, name: str, *bounds: int) -> bytes:
         if name.startswith("inversions") and name.endswith(".json") and not failures:
             failures.append(name)
             raise StorageError(f"{name}: cannot be read (Input/output error).")

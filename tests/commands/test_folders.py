@@ -41,7 +41,7 @@ ARGUMENTS = {  # command -> as little as it can do
     "interpolate": [*SMALL, "latents=[in/a.safetensors,in/b.safetensors]", "equal_speed=false", "frames=2", "size=32"],
     "invert": [*TINY, "photos=[photos]", "inversion.steps=0"],
     "partner": [*SMALL, *CHILD[2:], "of_child=in/a.safetensors", "parent=in/b.safetensors", "samples=1"],
-    "train_encoder": [*TRAINING, "drawn=0"],
+    "train_encoder": [*SMALL, "held_out=1", "batch=1", "steps=1", "passes=1"],
     "train_preview_heads": [*TRAINING, "generator.resolution=256", "resolutions=[64]"],
 }  # fmt: skip
 OTHER_JOB = {
