@@ -10,7 +10,8 @@ gi.save(gi.blend(generator, *inversions), "child.png")
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["blend", "draw", "edit", "invert", "load_face", "load_generator", "paste_back", "save"]
+__all__ = ["atlas", "blend", "children", "draw", "edit", "family", "interpolate", "invert", "load_face", "load_generator",
+           "paste_back", "picture", "run", "save"]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

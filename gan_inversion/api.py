@@ -1,19 +1,27 @@
-"""Five lines for notebooks: load a generator, load photographs, invert, blend or edit, save."""
+"""For notebooks: load a generator, load photographs, invert, blend or edit, save; or what a command does, by one call.
+
+Settings of commands are keywords: family(dad, mum, siblings=4, child={"age": 20}, inversion={"steps": 30}) is
+`gan_inversion family father=... mother=... siblings=4 child.age=20 inversion.steps=30`. An option is its
+name, refine="noise"; options together with keys of theirs: **{"refine": "noise", "refine.whole": 3}.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from . import cli
 from .blending.offspring import shared_copy
 from .blending.recipes import Blend, Recipe, check_parents
+from .components import construct
 from .editing.edits import DEFAULT, Edit, Edited, Wish
-from .errors import UserError
+from .errors import UserError, suggestion
 from .faces import paste
 from .faces.aligner import FFHQ
 from .faces.centre import CentreCrop
@@ -23,8 +31,11 @@ from .image import load_photo, save_composite, save_synthetic, to_uint8
 from .interfaces import AlignedFace, Generator, Inversion, Latents, OnStep, Start
 from .inversion.inverter import default_inverter
 from .latents import render
-from .report.progress import InversionBar
+from .report.progress import InversionBar, bar_of
 from .report.run_folder import provenance
+from .results import Picture, Run
+
+GIVEN = ("generator", "father", "mother", "output_dir", "overwrite", "private", "device", "threads")  # not of children
 
 
 def load_generator(device: str = "cpu", path: str | None = None, **options: Any) -> Generator:
@@ -136,3 +147,85 @@ def paste_back(photo: str | Path, face: AlignedFace, picture: Tensor, path: str 
 def save(image: Tensor, path: str | Path, generator: Generator | None = None) -> None:
     """Write a PNG marked as synthetic, with a JSON file beside it that says so too."""
     save_synthetic(path, to_uint8(image), provenance(generator) if generator else {})
+
+
+def family(father: str | Path, mother: str | Path, **settings: Any) -> Run:
+    """Two photographs -> children, as the command `family` makes them, in its folder; .latents has them and their parents.
+
+    settings: the command's keys. Raises UserError naming the photograph or the key.
+    """
+    return run("family", father=father, mother=mother, **settings)
+
+
+def interpolate(latents: Sequence[str | Path | Run], **settings: Any) -> Run:
+    """A film of the walk through latents: runs, files, or FILE:NAME, in its order; as the command `interpolate`."""
+    return run("interpolate", latents=_entries(latents), **settings)
+
+
+def atlas(latents: Sequence[str | Path | Run], **settings: Any) -> Run:
+    """A map of runs, files or folders of latents; as the command `atlas`."""
+    return run("atlas", latents=_entries(latents), **settings)
+
+
+def run(command: str, **settings: Any) -> Run:
+    """Any command that leaves a folder, with the bits of its command line. Raises UserError; KeyboardInterrupt if cut short.
+
+    The process gets the command's `threads` and determinism, and keeps them.
+    """
+    if command not in cli.PLACES or "output_dir" not in cli._body(command):
+        known = [name for name in cli.PLACES if "output_dir" in cli._body(name)]
+        raise UserError(f"no command called {command} that leaves a folder.{suggestion(command, known)}")
+    return Run(Path(cli.call(command, [*_arguments(settings)]).output_dir))
+
+
+def children(generator: Generator, father: Inversion, mother: Inversion, **settings: Any) -> dict[str, Picture]:
+    """Name -> child, as the command `blend` makes them of stored latents: each with an inheritance and an age of its own.
+
+    settings: blend, inherit, child, siblings, siblings_only, diversity, seed, experiment, as the command has them. Raises
+    UserError for what cannot be asked for, and for latents of another generator.
+    """
+    given = [key for key in settings if key.partition(".")[0] in GIVEN]
+    if given:
+        raise UserError(
+            f"{', '.join(given)}: children are of the generator and the parents given, and written nowhere."
+        )
+    typed = cli.typed_as("blend", ["father=given", "mother=given", *_arguments(settings)])
+    command = construct(cli.class_of("blend"), cli.compose("blend", typed), "", cli.said_of(typed))
+    made = command.conception(generator)(father, mother, generator, bar_of("children", "child"))
+    return {name: _picture(generator, child.latents, name) for name, child in made.items()}
+
+
+def picture(generator: Generator, face: Inversion | Latents) -> Picture:
+    """As the generator draws it; a notebook shows it."""
+    return _picture(generator, face.latents if isinstance(face, Inversion) else face, "face")
+
+
+def _picture(generator: Generator, latents: Latents, name: str) -> Picture:
+    return Picture(latents, to_uint8(render(generator, latents)), {**provenance(generator), "picture": name})
+
+
+def _entries(latents: Sequence[str | Path | Run]) -> list[str]:
+    return [str(one.folder / "latents.safetensors") if isinstance(one, Run) else str(one) for one in latents]
+
+
+def _arguments(settings: Mapping[str, Any]) -> Iterator[str]:
+    """KEY=VALUE of each, as a person would type it."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _arguments({f"{key}.{inner}": one for inner, one in value.items()})
+        elif isinstance(value, (list, tuple)):
+            yield f"{key}=[{','.join(map(_item, value))}]"
+        else:
+            yield f"{key}={_text(value)}"
+
+
+def _text(value: Any) -> str:
+    return (
+        {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
+    )
+
+
+def _item(value: Any) -> str:
+    """Of a list: names with commas, spaces and the like in quotes."""
+    text = _text(value)
+    return text if re.fullmatch(r"[-+\w./:]*", text) else cli._quote(text)

@@ -89,13 +89,39 @@ def run(name: str) -> None:
 
 def execute(name: str, config: DictConfig) -> None:
     """Check a composed config, build the command of it, and run that. Raises UserError."""
-    config = own_keys(name, config, HydraConfig.get().overrides.task)
+    typed = HydraConfig.get().overrides.task
+    logging.captureWarnings(True)
+    perform(name, own_keys(name, config, typed), typed)
+
+
+def perform(name: str, config: DictConfig, typed: Sequence[str]) -> Any:
+    """Run the command of a config that has its own keys alone; returns it. Raises UserError."""
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise UserError(f"{missing[0]} must be given: {missing[0]}=... (--help explains each key)")
-    logging.captureWarnings(True)
-    command = build_command(name, config, HydraConfig.get().overrides.task)
-    command.run(_invocation(name, config))
+    command = build_command(name, config, typed)
+    command.run(_invocation(name, config, typed))
+    return command
+
+
+def call(name: str, arguments: Sequence[str]) -> Any:
+    """Run a command in this process as its command line would, with the same bits; returns it, with its keys as fields.
+
+    The process keeps the threads and the determinism of the command line; its umask is as before. Raises UserError.
+    """
+    typed = typed_as(name, arguments)
+    mask = os.umask(0o077)
+    os.umask(mask)  # only setting it tells what it was
+    try:
+        return perform(name, OmegaConf.create(compose(name, typed)), typed)
+    finally:
+        os.umask(mask)
+
+
+def typed_as(name: str, arguments: Sequence[str]) -> list[str]:
+    """Arguments of a command, KEY=VALUE, as Hydra's grammar wants them."""
+    known = [*_body(name), *_groups(name)]
+    return [quoted(argument, False, known) for argument in renamed(arguments)]
 
 
 def own_keys(name: str, config: DictConfig, typed: Sequence[str]) -> DictConfig:
@@ -186,11 +212,10 @@ def plain(config: DictConfig, resolve: bool = True) -> dict[str, Any]:
     return {str(key): value for key, value in values.items()}
 
 
-def _invocation(name: str, config: DictConfig) -> Any:
+def _invocation(name: str, config: DictConfig, typed: Sequence[str]) -> Any:
     from .commands.common import Invocation
 
-    typed = HydraConfig.get().overrides.task
-    texts = {".hydra/config.yaml": OmegaConf.to_yaml(config), ".hydra/overrides.yaml": OmegaConf.to_yaml(typed)}
+    texts = {".hydra/config.yaml": OmegaConf.to_yaml(config), ".hydra/overrides.yaml": OmegaConf.to_yaml([*typed])}
     keys = tuple(one.lstrip("+~").partition("=")[0] for one in typed)
     return Invocation(name, keys, texts, compose)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,91 @@ from gan_inversion.errors import UserError
 from gan_inversion.generators.tiny import Tiny
 from gan_inversion.image import save_photo_crop
 from gan_inversion.interfaces import AlignedFace, Inversion, Latents
-from tests.conftest import drawn, latents
+from gan_inversion.results import Run
+from tests.conftest import Ran, drawn, latents
+
+TINY: dict[str, object] = {  # the settings of tests/conftest.py as keywords
+    "generator": "tiny",
+    "aligner": "prealigned",
+    "start": "mean",
+    "losses": ["pixel", "delta_norm"],
+    "metrics": ["mse"],
+    "inversion": {"steps": 2, "require": None},
+    "threads": 1,
+    "aligner.check": False,
+}
+CHILD: dict[str, object] = {"inherit": {"path": None, "people": None}, "child": {"age": None, "gender": None}}
+TYPED = ["generator=tiny", "aligner=prealigned", "start=mean", "losses=[pixel,delta_norm]", "metrics=[mse]",
+         "inversion.steps=2", "inversion.require=null", "threads=1", "aligner.check=false", "inherit.path=null",
+         "inherit.people=null", "child.age=null", "child.gender=null"]  # fmt: skip
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "timings.json"
+    }
+
+
+def test_a_family_has_the_bytes_of_its_command(run: Callable[..., Ran], couple: tuple[Path, Path]) -> None:
+    """The overrides too, in the same order; only where it is written differs. And its umask is the command's alone."""
+    paths = [path.rename(path.with_name(f"it's {path.name}")) for path in couple]
+    run("family", f"father={paths[0]}", f"mother={paths[1]}", *TYPED, "siblings=2", "output_dir=typed", "store.path=a")
+    mask = os.umask(0o022)
+    try:
+        called = api.family(*paths, **TINY, **CHILD, siblings=2, output_dir="called", store={"path": "b"})
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(mask)
+    typed, found = contents(Path("typed")), contents(called.folder)
+    assert len(found) > 10
+    assert {name for name in typed | found if typed.get(name) != found.get(name)} == {"config.yaml", "overrides.yaml"}
+    as_called = (
+        typed["config.yaml"].replace(b"output_dir: typed", b"output_dir: called").replace(b"path: a\n", b"path: b\n")
+    )
+    assert as_called == found["config.yaml"]
+    assert called.folder.joinpath("family.json").stat().st_mode & 0o077 == 0
+
+    assert set(called.latents) == {"father", "mother", "child_00", "child_01"}
+    assert called.summary["parents"]["mother"]["status"] == "done"
+    assert called._repr_png_() == (called.folder / "contact_sheet.png").read_bytes() and called._repr_html_() is None
+    again = Run(Path("typed"))
+    assert again.files["child_00.png"].read_bytes() == typed["child_00.png"]
+
+
+def test_children_are_those_of_the_commands(
+    run: Callable[..., Ran], generator: Tiny, couple: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Of a family, replayed from its parents' latents: picture, marks and the shown one's."""
+    made = api.family(*couple, **TINY, **CHILD, siblings=3, seed=2, output_dir="out")
+    father, mother = made.latents["father"], made.latents["mother"]
+    children = api.children(generator, father, mother, **CHILD, siblings_only=[2], seed=2)
+    assert list(children) == ["child_02"]
+    child = children["child_02"]
+    assert torch.equal(child.latents.ws, made.latents["child_02"].ws)
+    child.save(tmp_path / "again.png")
+    assert (tmp_path / "again.png").read_bytes() == (made.folder / "child_02.png").read_bytes()
+    assert b"trainedAlgorithmicMedia" in child._repr_png_()
+    seen = api.picture(generator, father)
+    assert (seen.pixels == api.picture(generator, father.latents).pixels).all()
+    with pytest.raises(UserError, match="output_dir: children are of the generator and the parents given"):
+        api.children(generator, father, mother, output_dir="x")
+    with pytest.raises(UserError, match=r"unknown key sibling.* Did you mean siblings\?"):
+        api.children(generator, father, mother, sibling=3)
+
+
+def test_a_walk_and_what_leaves_no_folder(run: Callable[..., Ran], couple: tuple[Path, Path]) -> None:
+    made = api.family(*couple, **TINY, **CHILD, output_dir="out")
+    quick = {"generator": "tiny", "threads": 1, "frames": 3, "size": 32, "equal_speed": False}
+    film = api.interpolate([made], **quick, output_dir="walk")
+    named = api.interpolate(["out/latents.safetensors"], **quick, output_dir="again")
+    assert (film.folder / "walk.mp4").read_bytes() == (named.folder / "walk.mp4").read_bytes()
+    assert "data:video/mp4;base64," in str(film._repr_html_())
+    seen = api.atlas([made], generator="tiny", threads=1, samples=4, identity=False, output_dir="map")
+    assert seen._repr_png_() == (seen.folder / "atlas.png").read_bytes()
+    with pytest.raises(UserError, match="no command called store that leaves a folder"):
+        api.run("store")
+    with pytest.raises(UserError, match=r"nobody.jpg: cannot be read"):
+        api.family("nobody.jpg", "mum.png", **TINY, **CHILD, output_dir="none")
 
 
 def test_a_child_by_weight_or_by_recipe(generator: Tiny) -> None:

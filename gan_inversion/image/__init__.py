@@ -74,9 +74,14 @@ def save_synthetic(path: str | os.PathLike[str], pixels: np.ndarray, facts: dict
 
     Metadata inside a PNG vanish when it is saved again by most programs; the JSON beside it does not.
     """
-    texts = {"XML:com.adobe.xmp": xmp(), "Synthetic": json.dumps({**SYNTHETIC, **facts}, sort_keys=True)}
-    write_atomically(path, _png(pixels, texts))
+    write_atomically(path, synthetic_bytes(pixels, facts))
     mark_beside(path, facts)
+
+
+def synthetic_bytes(pixels: np.ndarray, facts: dict[str, Any]) -> bytes:
+    """A PNG of uint8 [H, W, 3] that says twice that a generator made it."""
+    texts = {"XML:com.adobe.xmp": xmp(), "Synthetic": json.dumps({**SYNTHETIC, **facts}, sort_keys=True)}
+    return _png(pixels, texts)
 
 
 def save_synthetic_jpeg(path: str | os.PathLike[str], pixels: np.ndarray, facts: dict[str, Any]) -> None:
