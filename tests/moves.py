@@ -67,7 +67,7 @@ MOVES = {
     # measuring
     "tests/commands/test_training_scripts.py::test_benchmark": "benchmark.photos benchmark.recipes benchmark.points",
     f"{OWN}::test_the_seed_and_metrics_of_a_benchmark": "benchmark.seed benchmark.metrics",
-    "tests/metrics/test_children.py::test_a_sampled_couple_and_again": "evaluate_children.couples",
+    "tests/metrics/test_children.py::test_two_sampled_couples_and_again": "evaluate_children.couples",
     "tests/metrics/test_children.py::test_what_cannot_be_evaluated": "evaluate_children.data evaluate_children.layout",
     f"{OWN}::test_an_evaluation_s_children_and_metrics": """evaluate_children.seed evaluate_children.diversity
         evaluate_children.metrics""",

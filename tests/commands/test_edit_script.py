@@ -170,5 +170,5 @@ def test_a_photograph_gets_its_face_back(run: Run, tmp_path: Path) -> None:
     assert one["identity"]["verdict"]
     photo, pasted = load_photo(tmp_path / "photo.jpg").pixels, load_photo(tmp_path / "out/edit_pasted.png").pixels
     changed = (photo != pasted).any(2)
-    assert 0.03 < changed.mean() < 0.35
+    assert 0.03 < changed.mean() < 0.3
     assert b"compositeWithTrainedAlgorithmicMedia" in (tmp_path / "out/edit_pasted.png").read_bytes()

@@ -122,24 +122,24 @@ def test_the_table_is_written_out() -> None:
 
 @pytest.mark.weights
 @needs_faceres
-def test_a_sampled_couple_and_again(run: Callable[..., Ran], tmp_path: Path) -> None:
-    """On the real generator; the second time nothing is made anew."""
+def test_two_sampled_couples_and_again(run: Callable[..., Ran], tmp_path: Path) -> None:
+    """On the real generator; the second time nothing is made anew, and another couple may join."""
     arguments = ["evaluate_children", "layout=sampled", "output_dir=out", "threads=1", "child.search=6"]
-    run(*arguments, "couples=1")
+    run(*arguments, "couples=2")
     first = (tmp_path / "out/children.json").read_bytes()
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/couples").iterdir()}
-    assert len(before) == 1
-    run(*arguments, "couples=1")
+    assert len(before) == 2
+    run(*arguments, "couples=2")
     assert (tmp_path / "out/children.json").read_bytes() == first
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out/couples").iterdir()} == before
     methods = json.loads(first)["methods"]
-    assert methods["ours"]["n"] == 4
+    assert methods["ours"]["n"] == 8
     assert methods["father_copied"]["difference_dlib"]["mean"] > methods["w_plus_mean"]["difference_dlib"]["mean"]
-    assert methods["ours"]["age_8_steering"]["mean"] >= 0.5
+    assert methods["ours"]["age_8_steering"]["mean"] > 0.7
     assert (tmp_path / "out/children.csv").exists()
     assert (tmp_path / "out/children.png").exists()
     assert 0 <= methods["ours"]["skin_between"]["mean"] <= 1
-    assert methods["ours"]["itself_at_both_ages_faceres"]["n"] == 1
+    assert methods["ours"]["itself_at_both_ages_faceres"]["n"] == 2
     assert methods["father_copied"]["skin_between"]["mean"] == methods["mother_copied"]["iris_between"]["mean"] == 1.0
     sheet = Image.open(tmp_path / "out/children_sheet.jpg")
     assert sheet.size[0] > 9 * 128  # parents, their inversions, four children, and one of them at another age
