@@ -141,7 +141,7 @@ def test_steps_and_directions_of_fixed_steps(generator: Tiny, tmp_path: Path) ->
 def test_what_the_other_parent_is_to_be(generator: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     """child.age and child.gender of `partner`, whose own they are."""
     monkeypatch.setattr(steering, "render", lambda generator, latents, size=None: latents.ws)
-    given = ["of_child=x", "parent=x", "child.search=0"]
+    given = ["of_child=x", "parent=x", "child.search=0", "child.scene=null"]
     reached = []
     for more in ([], ["child.age=50", "child.gender=female"]):
         child = command_of(compose(*given, *more, script="partner"), "partner").child

@@ -33,19 +33,14 @@ from .scene import NEUTRAL, scene_of
 
 VERSION = 1  # of the search and of people like the parents: rises with their constants, for what is kept of evaluations
 COARSE = 128  # pixels of the first steps; the last see 256
-RATE, BETAS, FALL = (
-    0.08,
-    (0.5, 0.9),
-    0.6,
-)  # of Adam, in deviations; share of the steps before its rate falls and pictures are larger
+RATE, BETAS = 0.08, (0.5, 0.9)  # of Adam, in deviations
+FALL = 0.6  # share of the steps before its rate falls and pictures are larger
 AGE, GENDER, IDENTITY, INNER, COLOUR, MOVED = 3.0, 0.3, 1.0, 0.3, 0.5, 0.3  # weights
 SKIN, HAIR = 0.05, 0.08  # differences of mean colours that weigh 1; of a range of 2
 LEAST = 200  # pixels of skin, at 256, below which its colour is not known
 FARTHEST, YOUNGEST, OLDEST = 2.0, 0.5, 80.0  # years: beyond a goal; and what the classifiers know
 UNSEEN = 0.5  # of the hair's colour against the skin's: a hat may be taken off, and grey is hair of age
-BEYOND = (
-    0.15  # how far beyond the goal is aimed at, share of the way: outside judges see less of the change than readers
-)
+BEYOND = 0.15  # share of the way, beyond the goal, that is aimed at: outside judges see less of a change than readers
 JITTER, SHIFT = 0.06, 3  # deviation of the light, and pixels, by which the read view differs from step to step
 
 

@@ -55,7 +55,8 @@ class Steering:
 
     ages: one child at several ages, instead of `age`. tolerance: years. certainty: probability of the gender. bound:
     farthest step along a direction, in standard deviations; beyond it faces fall apart. search: gradient steps that hold the
-    person, 0: the directions alone. scene: whose pose and smile a child has: neutral, father, mother; None: their mixture's.
+    person, 0: the directions alone. scene: whose pose and smile a child has: neutral, father,
+    mother (its own, where no parents are given); None: their mixture's.
     """
 
     name: ClassVar[str] = "steered"
@@ -124,11 +125,9 @@ class Steering:
         gender = drawn if self.gender == "drawn" else self.gender or ""
         if directions is None:
             return [Steered(child)]
-        if self.scene and parents:
-            first, second = parents[0].scene, parents[-1].scene
-            child = settle(
-                child, {"neutral": NEUTRAL, "father": first, "mother": second}[self.scene], directions, generator
-            )
+        scenes = {"neutral": NEUTRAL, **{who: one.scene for who, one in zip(SCENES[1:], parents, strict=False)}}
+        if self.scene in scenes:
+            child = settle(child, scenes[self.scene], directions, generator)
         person = Person(child, directions.require_reader(), generator, parents) if self.search else None
         found = []
         for age in self.targets:

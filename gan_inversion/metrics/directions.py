@@ -59,7 +59,7 @@ def validate(
         now = readers["steering"](render(generator, face, 256))
         if now.age >= ADULT:
             other = "female" if now.male > 0.5 else "male"
-            (flipped,) = Steering(age=None, gender=other)(face, "", directions, generator)
+            (flipped,) = Steering(age=None, gender=other, search=0, scene=None)(face, "", directions, generator)
             for name, read in readers.items():
                 flips[name].append((read(render(generator, flipped.latents)).male > 0.5) == (other == "male"))
         progress()

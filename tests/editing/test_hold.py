@@ -131,12 +131,15 @@ def test_the_scene_is_not_inherited() -> None:
     turns = [abs(one.scene["yaw"]) for one in seen]
     child, father, mother = turns.index(max(turns)), 0, turns.index(min(turns))
     assert turns[child] > 0.3
-    yaws = {}
+    yaws, neutral = {}, faces[child]
     for scene in (None, "neutral", "father", "mother"):
         steering = Steering(age=None, gender="drawn", search=0, scene=scene)
         drawn = "male" if directions.require_reader()(render(generator, faces[child], 256)).male > 0.5 else "female"
         (found,) = steering(faces[child], drawn, directions, generator, [seen[father], seen[mother]])
+        neutral = found.latents if scene == "neutral" else neutral
         yaws[scene] = colours_of(render(generator, found.latents, 256)).scene["yaw"]
+    alone = Steering(age=None, gender=drawn, search=0)(faces[child], "", directions, generator)[0].latents
+    assert torch.equal(alone.ws, neutral.ws)  # it needs no parents
     assert abs(yaws["neutral"]) < 0.1 < abs(yaws[None])
     assert abs(yaws["father"] - seen[father].scene["yaw"]) < 0.15
     assert abs(yaws["mother"] - seen[mother].scene["yaw"]) < 0.15

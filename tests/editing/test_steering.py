@@ -64,7 +64,7 @@ def directions(reader: Any) -> Directions:
 
 
 FACE = Latents(torch.zeros(8, 16))
-straight = functools.partial(Steering, search=0)  # along the directions alone
+straight = functools.partial(Steering, search=0, scene=None)  # along the directions alone
 
 
 def test_age_and_gender_are_reached(generator: Tiny, world: World) -> None:
