@@ -180,8 +180,10 @@ class Generator(Protocol):
     def feature_sides(self) -> tuple[int, ...]:
         """Pixels of the features that can be added to; empty where the family cannot."""
 
-    def features(self, ws: Tensor, sides: Sequence[int]) -> list[Tensor]:
-        """Its features [N, S, S, C] of these sides, ascending."""
+    def features(
+        self, ws: Tensor, sides: Sequence[int], noise: Sequence[Tensor] | None = None, styles: Tensor | None = None
+    ) -> list[Tensor]:
+        """Its features [N, S, S, C] of these sides, ascending; `noise`, `styles`: as in `synthesis`."""
 
     def noise_maps(self) -> list[Tensor]:
         """Its own noise, [1, 1, H, W] a layer, in the order of `synthesis`; empty where the family has none."""

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ..editing.files import Regions, load_regions
+from ..editing.graft import can_graft, grafted
 from ..editing.people import People, load_people
 from ..editing.regions import REGIONS
 from ..errors import UserError
@@ -123,7 +124,7 @@ class Inherit:
     """
 
     name: ClassVar[str] = "regions"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     eyes: str | float | None = None
     nose: str | float | None = None
@@ -189,9 +190,20 @@ class Inheritance:
 
     def weights(self, recipe: Recipe, num_ws: int) -> dict[str, Tensor]:
         """Region -> weight for the styles of each row [L]: what was said, else what is drawn for this child."""
-        drawn = recipe.region_weights(num_ws) if isinstance(recipe, Sibling) and recipe.diversity else {}
         said = {region: torch.full((num_ws,), weight) for region, weight in self.chosen.items()}
-        return {**drawn, **said} if self.regions else {}
+        return {**self._drawn(recipe, num_ws), **said} if self.regions else {}
+
+    def _drawn(self, recipe: Recipe, num_ws: int) -> dict[str, Tensor]:
+        return recipe.region_weights(num_ws) if isinstance(recipe, Sibling) and recipe.diversity else {}
+
+    def with_regions(self, child: Latents, father: Latents, mother: Latents, generator: Generator) -> Latents:
+        """The child as it was drawn, then as `chosen` says: what is seen of those regions is the father's or the mother's,
+        all three as they look at the child's age. A weight tells how far: 0 and 1 whole, 0.5 leaves the region as drawn."""
+        parts = {
+            region: (mother if weight > 0.5 else father, min(abs(2 * weight - 1), 1.0))
+            for region, weight in self.chosen.items()
+        }
+        return grafted(child, parts, generator)
 
     def __call__(
         self, recipe: Recipe, father: Tensor, mother: Tensor, generator: Generator, like: Tensor | None = None
@@ -201,7 +213,8 @@ class Inheritance:
             father, mother = (draw_back(parent, generator.statistics()) for parent in (father, mother))
             recipe = replace(recipe, mutation=self.mutation, pool=like)
         ws = recipe(father, mother, generator)
-        weights = self.weights(recipe, len(ws))
+        grafts = can_graft(generator)  # then what was said comes after age and sex, and the child before is the same
+        weights = self._drawn(recipe, len(ws)) if grafts else self.weights(recipe, len(ws))
         if not weights or self.regions is None:
             return Latents(ws)
         return Latents(ws, style_offset(ws, father, mother, weights, self.regions, generator))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,10 +11,13 @@ import torch
 from torch import Tensor
 
 from ..editing.files import Directions
+from ..editing.graft import can_graft
+from ..editing.hold import Colours
 from ..editing.steering import FixedSteps, Steered, Steering
 from ..interfaces import Generator, Inversion, Latents
+from ..latents import render
 from ..losses.prior import p_norm
-from ..spaces.p_space import is_inside
+from ..spaces.p_space import draw_back, is_inside
 from .inheritance import Inherit, Inheritance, Sibling
 from .recipes import Recipe, check_parents
 
@@ -93,6 +96,7 @@ class Conception:
             for role, parent in (("father", father), ("mother", mother)):
                 _warn_outside(role, parent, generator)
         children, shared = {}, shared_copy(father, mother)
+        grown: dict[str, list[list[Latents]]] = {}  # drawn gender -> both parents at the children's ages
         base = next(iter(self.recipes.values())).base
         like = self.inheritance.like(base, father.ws, mother.ws, generator)
         colours = self.steering.colours_of((father.latents, mother.latents), self.directions, generator)
@@ -102,10 +106,35 @@ class Conception:
             latents = replace(drawn, tuning=shared)
             told = describe_inheritance(recipe, self.inheritance, len(father.ws))
             several = len(self.steering.targets) > 1
-            for steered in self.steering(latents, recipe.gender, self.directions, generator, colours):
+            steered_to = self.steering(latents, recipe.gender, self.directions, generator, colours)
+            if self.inheritance.chosen and can_graft(generator):
+                if recipe.gender not in grown:
+                    grown[recipe.gender] = self._parents_grown(father, mother, recipe.gender, colours, generator)
+                steered_to = [
+                    self._with_regions(one, dad, mum, generator)
+                    for one, dad, mum in zip(steered_to, *grown[recipe.gender], strict=True)
+                ]
+            for steered in steered_to:
                 child = Child(number, told, steered, several)
                 children[child.name] = child
         return children
+
+    def _parents_grown(
+        self, father: Inversion, mother: Inversion, gender: str, colours: Sequence[Colours], generator: Generator
+    ) -> list[list[Latents]]:
+        """Both parents as they would look at each of the children's ages and of their sex, with their own skin and hair."""
+        grown = []
+        for who, parent in enumerate((father, mother)):
+            own = [replace(colours[who], scene=one.scene) for one in colours]
+            inside = Latents(draw_back(parent.ws, generator.statistics()))
+            grown.append([one.latents for one in self.steering(inside, gender, self.directions, generator, own)])
+        return grown
+
+    def _with_regions(self, steered: Steered, father: Latents, mother: Latents, generator: Generator) -> Steered:
+        latents = self.inheritance.with_regions(steered.latents, father, mother, generator)
+        if steered.read is None or self.directions is None:
+            return replace(steered, latents=latents)
+        return replace(steered, latents=latents, read=self.directions.require_reader()(render(generator, latents)))
 
 
 def shared_copy(father: Inversion, mother: Inversion) -> Tensor | None:

@@ -113,7 +113,9 @@ class StyleGAN(nn.Module):
         """None: its networks hand out no features."""
         return ()
 
-    def features(self, ws: Tensor, sides: Sequence[int]) -> list[Tensor]:
+    def features(
+        self, ws: Tensor, sides: Sequence[int], noise: Sequence[Tensor] | None = None, styles: Tensor | None = None
+    ) -> list[Tensor]:
         """Nothing, of no sides."""
         return []
 

@@ -1,0 +1,67 @@
+"""A region that was said is what people see of that parent, and the rest of the child stays."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gan_inversion.blending import inheritance
+from gan_inversion.blending.inheritance import Inherit, children
+from gan_inversion.blending.offspring import prepare
+from gan_inversion.blending.recipes import Blend
+from gan_inversion.editing import graft
+from gan_inversion.editing.graft import LOOK, can_graft, grafted
+from gan_inversion.editing.regions import REGIONS, region_masks
+from gan_inversion.editing.search import draw_w
+from gan_inversion.editing.steering import Steering
+from gan_inversion.faces.mesh import face_mesh, find_mesh
+from gan_inversion.generators.tiny import Tiny
+from gan_inversion.image import to_uint8
+from gan_inversion.interfaces import Inversion, Latents
+from gan_inversion.latents import render
+from gan_inversion.spaces.p_space import is_inside
+from tests.conftest import real
+
+
+def test_generators_of_small_pictures_have_no_regions_to_be_found(generator: Tiny) -> None:
+    assert not can_graft(generator)
+
+
+@pytest.mark.parametrize(("weight", "whose", "share"), [(0.0, 0, 1.0), (1.0, 1, 1.0), (0.75, 1, 0.5), (0.5, 0, 0.0)])
+def test_a_weight_says_whose_and_how_far(
+    generator: Tiny, monkeypatch: pytest.MonkeyPatch, weight: float, whose: int, share: float
+) -> None:
+    asked = []
+    monkeypatch.setattr(inheritance, "grafted", lambda face, parts, generator: asked.append(parts) or face)
+    child, *parents = (Latents(generator.statistics().mean.repeat(8, 1) + i) for i in range(3))
+    chosen = inheritance.Inheritance(None, Inherit(nose=weight).chosen)
+    chosen.with_regions(child, *parents, generator)
+    assert asked == [{"nose": (parents[whose], pytest.approx(share))}]
+
+
+@pytest.mark.weights
+def test_mothers_nose_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through all that makes children, without age and sex: what is drawn beside the region is the same."""
+    monkeypatch.setattr(graft, "STEPS", 15)
+    generator = real()
+    w = draw_w(generator, 4, 11)[[0, 3]]
+    father, mother = (Inversion(one.repeat(generator.num_ws, 1), generator.sha256) for one in w)
+    recipes = children(Blend(), 1, None, 3, 1.0, generator.num_ws)
+
+    def child(**said: str) -> Latents:
+        conceive = prepare(
+            recipes, Inherit(people=None, **said), Steering(age=None, gender=None, scene=None), generator
+        )
+        (made,) = conceive(father, mother, generator, list).values()
+        return made.latents
+
+    plain, theirs = child(), [child(nose=who) for who in ("father", "mother")]
+    assert all(torch.equal(one.style_offset, plain.style_offset) for one in theirs)
+    pictures = [render(generator, one, LOOK) for one in (plain, *theirs)]
+    nose = region_masks(find_mesh(to_uint8(pictures[0]), face_mesh()).points, LOOK)[REGIONS.index("nose")]
+    change = (pictures[2] - pictures[1]).abs().mean((0, 1))
+    assert change[nose].mean() > 2 * change[~nose].mean()
+    assert change[nose].mean() * 127.5 > 3
+    for one in theirs:
+        assert is_inside(one.ws, generator.statistics())
+    assert grafted(plain, {"nose": (theirs[0], 0.0)}, generator) is plain
