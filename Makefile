@@ -4,7 +4,7 @@ OUT ?= runs/family
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo family test test-fast test-rerun lint lock clean
+.PHONY: setup demo family test test-fast test-rerun lint reference lock clean
 
 setup: $(READY)
 	$(BIN)/python scripts/fetch_weights.py
@@ -37,6 +37,10 @@ test-rerun: setup
 
 lint: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/cffconvert --validate
+
+# pages that are written from configs, docstrings and imports
+reference: $(READY)
+	$(BIN)/python -m tests.manual.reference
 
 lock:
 	uv pip compile --quiet --extra demo --extra dev --extra ray --extra s3 --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate pyproject.toml -o requirements.lock.txt
