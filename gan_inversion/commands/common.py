@@ -16,6 +16,7 @@ from ..editing.steering import FixedSteps, Steering
 from ..errors import UserError
 from ..execution.work import Runner
 from ..faces.centre import CentreCrop
+from ..image.c2pa import C2PA
 from ..interfaces import Aligner, Generator, GeneratorSource, LatentSpace, Loss, Refinement, Start
 from ..inversion.inverter import InverterSource
 from ..inversion.loop import Optimiser
@@ -59,6 +60,7 @@ class Common(Generating):
 
     overwrite: bool
     seed: int = at_least(0)
+    mark: C2PA | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,5 +140,7 @@ def open_job(
     keys: Common | Generating, call: Invocation, inputs: Iterable[str | Path], **content: Any
 ) -> tuple[RunFolder, dict[str, Any]]:
     """The command's folder, and the job that it is now of. `content`: hashes of what the paths among its keys name."""
-    job = job_of(call.command, keys) | content
-    return open_folder(keys.output_dir, job, call.texts, getattr(keys, "overwrite", False), inputs), job
+    job, mark = job_of(call.command, keys) | content, getattr(keys, "mark", None)
+    if mark:
+        mark.check()
+    return open_folder(keys.output_dir, job, call.texts, getattr(keys, "overwrite", False), inputs, mark), job

@@ -139,7 +139,7 @@ def python() -> str:
         "# Python",
         "",
         NOTE,
-        "`import gan_inversion as gi` brings the functions; nothing is loaded before one is used.",
+        "`import gan_inversion as gi` brings the functions; nothing is loaded before.",
     ]
     api = ast.parse((PACKAGE / "api.py").read_text())
     introduction = [one.replace("**", r"\*\*") for one in (ast.get_docstring(api) or "").split("\n\n")[1:]]
@@ -156,14 +156,14 @@ def python() -> str:
         "",
         "## Data",
         "",
-        "In `gan_inversion.interfaces`. N faces, L rows of W+, D = w_dim, R pixels; pictures in [-1, 1].",
+        "Of `gan_inversion.interfaces`: N faces, L rows of W+, D = w_dim, R pixels.",
     ]
     lines += classes("interfaces", DATA)
     lines += [
         "",
         "## Roles",
         "",
-        "What a new module fulfils, in `gan_inversion.interfaces`; how: [Contributing](../../CONTRIBUTING.md).",
+        "What a new module fulfils: [Contributing](../../CONTRIBUTING.md).",
     ]
     lines += classes("interfaces", ROLES)
     lines += ["", "## Errors"]

@@ -35,7 +35,7 @@ def test_what_it_copies_is_there_and_not_ignored() -> None:
 
 
 def test_the_lock_without_cuda(tmp_path: Path) -> None:
-    """Its own sed and awk, run on the lock: torch and torchvision of another index, and all others but CUDA's with hashes."""
+    """Its own sed and awk, run on the lock: torch of another index, and all others but CUDA's with their hashes."""
     lock = (ROOT / "requirements.lock.txt").read_text()
     (tmp_path / "requirements.lock.txt").write_text(lock)
     (step,) = (rest for rest in of("RUN") if "TORCH_INDEX" in rest)
@@ -46,7 +46,11 @@ def test_the_lock_without_cuda(tmp_path: Path) -> None:
     assert (tmp_path / "torch.txt").read_text().split() == expected
     rest = (tmp_path / "rest.txt").read_text()
     left_out = set(LOCKED.findall(lock)) - set(LOCKED.findall(rest))
-    assert {name for name, _ in left_out if not name.startswith(("nvidia-", "cuda-"))} == {"torch", "torchvision", "triton"}
+    assert {name for name, _ in left_out if not name.startswith(("nvidia-", "cuda-"))} == {
+        "torch",
+        "torchvision",
+        "triton",
+    }
     assert len(left_out) > 10
     assert all("--hash=sha256:" in part for part in re.split(r"^(?=[\w.-]+==)", rest, flags=re.MULTILINE)[1:])
 
