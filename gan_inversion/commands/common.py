@@ -22,8 +22,9 @@ from ..inversion.inverter import InverterSource
 from ..inversion.loop import Optimiser
 from ..metrics.reconstruction import check_names
 from ..metrics.verdict import check_require, judge
-from ..report.run_folder import RunFolder, open_folder
-from ..store.inversions import Task
+from ..report.run_folder import RunFolder, open_folder, provenance
+from ..report.trace import check_events, save_events
+from ..store.inversions import Inverted, Task
 from ..store.keys import job_of
 from ..store.store import Store
 
@@ -79,6 +80,7 @@ class Inverting(Common):
     refine: Refinement | None = None
     metrics: tuple[str, ...]
     trace: int = at_least(0, 0)
+    tensorboard: bool = False
 
     def inverter(self) -> InverterSource:
         """Raises UserError for single faces that are to be tuned together."""
@@ -94,8 +96,16 @@ class Inverting(Common):
         """What decides which inversions are accepted: it changes none of them, but what comes of them."""
         return {"require": self.inversion.require, "judge": self.task().judge}
 
+    def save_events(self, folder: RunFolder, found: Sequence[Inverted], generator: Generator) -> None:
+        """The traces as events of TensorBoard, if that was asked for."""
+        traces = {item.face.name: item.trace for item in found if item.trace}
+        if self.tensorboard and traces:
+            save_events(folder, traces, self.trace, provenance(generator))
+
     def task(self) -> Task:
-        """What runners hand to their workers. Raises UserError for unknown metrics."""
+        """What runners hand to their workers. Raises UserError for unknown metrics, and events of no trace."""
+        if self.tensorboard:
+            check_events(self.trace)
         require = self.inversion.require
         check_require(require)
         metrics = (*self.metrics, judge()) if require else self.metrics
