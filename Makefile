@@ -43,7 +43,7 @@ reference: $(READY)
 	$(BIN)/python -m tests.manual.reference
 
 lock:
-	uv pip compile --quiet --extra demo --extra dev --extra ray --extra s3 --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate pyproject.toml -o requirements.lock.txt
+	uv pip compile --quiet --extra demo --extra dev --extra ray --extra s3 --extra c2pa --extra tensorboard --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate pyproject.toml -o requirements.lock.txt
 
 clean:
 	rm -rf .venv build *.egg-info
