@@ -26,16 +26,6 @@ ROLES = ["Generator", "GeneratorSource", "Aligner", "LatentSpace", "Start", "Los
 NOTE = "<!-- Written by `make reference`: change the code, not this page. -->\n"
 
 
-def pages() -> dict[Path, str]:
-    """Where each lies -> what it should say today."""
-    docs = ROOT / "docs"
-    return {
-        docs / "reference" / "keys.md": keys(),
-        docs / "reference" / "python.md": python(),
-        docs / "architecture.svg": architecture.svg(),
-    }
-
-
 # ------------------------------------------------------------------ every key
 
 
@@ -225,8 +215,8 @@ def prose(node: ast.FunctionDef | ast.ClassDef) -> list[str]:
     return "\n\n".join("\n".join(wrap(part, 116)) for part in text.split("\n\n")).splitlines()
 
 
+WRITTEN = {"reference/keys.md": keys, "reference/python.md": python, "architecture.svg": architecture.svg}
+
 if __name__ == "__main__":
-    for place, content in pages().items():
-        place.parent.mkdir(exist_ok=True)
-        place.write_text(content)
-        print(place.relative_to(ROOT))
+    for place, written in WRITTEN.items():
+        (ROOT / "docs" / place).write_text(written())
