@@ -27,7 +27,7 @@ from .faces.aligner import FFHQ
 from .faces.centre import CentreCrop
 from .generators.file import from_file
 from .generators.mobile_stylegan import ffhq
-from .image import load_photo, save_composite, save_synthetic, to_uint8
+from .image import Mark, load_photo, save_composite, save_synthetic, to_uint8
 from .interfaces import AlignedFace, Generator, Inversion, Latents, OnStep, Start
 from .inversion.inverter import default_inverter
 from .latents import render
@@ -144,9 +144,12 @@ def paste_back(photo: str | Path, face: AlignedFace, picture: Tensor, path: str 
     save_composite(path, whole.pixels, {"picture": f"{face.name} in its photograph"})
 
 
-def save(image: Tensor, path: str | Path, generator: Generator | None = None) -> None:
-    """Write a PNG marked as synthetic, with a JSON file beside it that says so too."""
-    save_synthetic(path, to_uint8(image), provenance(generator) if generator else {})
+def save(image: Tensor, path: str | Path, generator: Generator | None = None, mark: Mark | None = None) -> None:
+    """Write a PNG marked as synthetic, with a JSON file beside it that says so too.
+
+    mark: signs it besides, `gan_inversion.image.c2pa.C2PA(certificate, key)`.
+    """
+    save_synthetic(path, to_uint8(image), provenance(generator) if generator else {}, mark)
 
 
 def family(father: str | Path, mother: str | Path, **settings: Any) -> Run:

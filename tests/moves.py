@@ -29,6 +29,8 @@ MOVES = {
         import_latents.overwrite export_latents.latents export_latents.output export_latents.rows
         export_latents.overwrite""",
     f"{FOLDERS}::test_an_evaluation_s_folder_is_of_one_job": "evaluate_children.output_dir evaluate_children.overwrite",
+    "tests/test_c2pa.py::test_a_family_is_signed": "mark.c2pa.certificate mark.c2pa.key mark.c2pa.algorithm",
+    "tests/report/test_events.py::test_a_trace_for_tensorboard": "family.tensorboard invert.tensorboard",
     # faces in, faces out
     f"{SCRIPTS}::test_a_family": "family.father family.mother family.siblings family.trace",
     f"{SCRIPTS}::test_one_sibling_is_replayed_alone": "family.siblings_only",

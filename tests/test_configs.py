@@ -34,6 +34,7 @@ NEEDS_WEIGHTS = {("generator", "mobile_stylegan"), ("aligner", "ffhq"), ("losses
 NEEDED = {
     ("blend", "per_layer"): ["blend.layer_weights=[0,0,0,0.5,0.5,1,1,1]"],
     ("losses", "noise"): ["inversion.noise_maps=true"],
+    ("mark", "c2pa"): ["mark.certificate=chain.pem", "mark.key=key.pem"],
     ("refine", "features"): ["refine.side=16", "refine.previews=1", "refine.whole=1"],
     ("refine", "styles"): ["refine.previews=1", "refine.whole=1"],
     ("refine", "noise"): ["refine.previews=1", "refine.whole=1"],

@@ -16,13 +16,15 @@ from ..editing.steering import FixedSteps, Steering
 from ..errors import UserError
 from ..execution.work import Runner
 from ..faces.centre import CentreCrop
+from ..image.c2pa import C2PA
 from ..interfaces import Aligner, Generator, GeneratorSource, LatentSpace, Loss, Refinement, Start
 from ..inversion.inverter import InverterSource
 from ..inversion.loop import Optimiser
 from ..metrics.reconstruction import check_names
 from ..metrics.verdict import check_require, judge
-from ..report.run_folder import RunFolder, open_folder
-from ..store.inversions import Task
+from ..report.run_folder import RunFolder, open_folder, provenance
+from ..report.trace import check_events, save_events
+from ..store.inversions import Inverted, Task
 from ..store.keys import job_of
 from ..store.store import Store
 
@@ -59,6 +61,7 @@ class Common(Generating):
 
     overwrite: bool
     seed: int = at_least(0)
+    mark: C2PA | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +80,7 @@ class Inverting(Common):
     refine: Refinement | None = None
     metrics: tuple[str, ...]
     trace: int = at_least(0, 0)
+    tensorboard: bool = False
 
     def inverter(self) -> InverterSource:
         """Raises UserError for single faces that are to be tuned together."""
@@ -92,8 +96,16 @@ class Inverting(Common):
         """What decides which inversions are accepted: it changes none of them, but what comes of them."""
         return {"require": self.inversion.require, "judge": self.task().judge}
 
+    def save_events(self, folder: RunFolder, found: Sequence[Inverted], generator: Generator) -> None:
+        """The traces as events of TensorBoard, if that was asked for."""
+        traces = {item.face.name: item.trace for item in found if item.trace}
+        if self.tensorboard and traces:
+            save_events(folder, traces, self.trace, provenance(generator))
+
     def task(self) -> Task:
-        """What runners hand to their workers. Raises UserError for unknown metrics."""
+        """What runners hand to their workers. Raises UserError for unknown metrics, and events of no trace."""
+        if self.tensorboard:
+            check_events(self.trace)
         require = self.inversion.require
         check_require(require)
         metrics = (*self.metrics, judge()) if require else self.metrics
@@ -138,5 +150,7 @@ def open_job(
     keys: Common | Generating, call: Invocation, inputs: Iterable[str | Path], **content: Any
 ) -> tuple[RunFolder, dict[str, Any]]:
     """The command's folder, and the job that it is now of. `content`: hashes of what the paths among its keys name."""
-    job = job_of(call.command, keys) | content
-    return open_folder(keys.output_dir, job, call.texts, getattr(keys, "overwrite", False), inputs), job
+    job, mark = job_of(call.command, keys) | content, getattr(keys, "mark", None)
+    if mark:
+        mark.check()
+    return open_folder(keys.output_dir, job, call.texts, getattr(keys, "overwrite", False), inputs, mark), job

@@ -42,6 +42,7 @@ class Family(Inverting, Conceiving):
             made = {name: child.latents for name, child in children.items()}
             pictures = family.decode({"father": father.latents, "mother": mother.latents, **made}, generator)
         with clock("report"):
+            self.save_events(folder, inverted, generator)
             sheet = family.report(folder, photos, inverted, children, pictures, inverter, job)
         family.save_timings(folder, clock.seconds)
         family.say_goodbye(sheet, inverted)

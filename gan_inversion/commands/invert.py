@@ -32,6 +32,7 @@ class Invert(Inverting):
             seeds = [self.seed] * len(faces)
             found, failed = invert_faces(faces, seeds, task, self.runner, self.store, bar)
         with clock("report"):
+            self.save_events(folder, found, inverter.generator)
             rows = album.save_all(folder, list(paths), found, failed, failures, inverter)
         save_timings(folder, clock.seconds)
         album.say_goodbye(folder, rows)

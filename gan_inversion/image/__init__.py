@@ -7,7 +7,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -26,6 +26,13 @@ COMPOSITE_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/composit
 BAND = 256  # rows that are written at a time
 SYNTHETIC = {"DigitalSourceType": DIGITAL_SOURCE_TYPE, "synthetic": True}
 COMPOSITE = {"DigitalSourceType": COMPOSITE_SOURCE_TYPE, "synthetic": True}
+
+
+class Mark(Protocol):
+    """What signs pictures, beside the marks that they have anyway: `c2pa.C2PA`."""
+
+    def sign(self, png: bytes, source_type: str) -> bytes:
+        """A PNG -> the same, signed; source_type: one of the two above. Raises UserError."""
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:
@@ -69,12 +76,15 @@ def crop_bytes(pixels: np.ndarray) -> bytes:
     return _png(pixels, {})
 
 
-def save_synthetic(path: str | os.PathLike[str], pixels: np.ndarray, facts: dict[str, Any]) -> None:
+def save_synthetic(
+    path: str | os.PathLike[str], pixels: np.ndarray, facts: dict[str, Any], mark: Mark | None = None
+) -> None:
     """Write a PNG that says in three places that a generator made it: XMP, a text chunk, and a JSON file beside it.
 
-    Metadata inside a PNG vanish when it is saved again by most programs; the JSON beside it does not.
+    Metadata inside a PNG vanish when it is saved again by most programs; the JSON beside it does not. `mark` signs it too.
     """
-    write_atomically(path, synthetic_bytes(pixels, facts))
+    data = synthetic_bytes(pixels, facts)
+    write_atomically(path, mark.sign(data, DIGITAL_SOURCE_TYPE) if mark else data)
     mark_beside(path, facts)
 
 
@@ -92,14 +102,18 @@ def save_synthetic_jpeg(path: str | os.PathLike[str], pixels: np.ndarray, facts:
     mark_beside(path, facts)
 
 
-def save_composite(path: str | os.PathLike[str], pixels: np.ndarray, facts: dict[str, Any]) -> None:
+def save_composite(
+    path: str | os.PathLike[str], pixels: np.ndarray, facts: dict[str, Any], mark: Mark | None = None
+) -> None:
     """A photograph with a part that a generator drew, marked as such in the same three places.
 
-    Nothing of the photograph's metadata is in it; its colours are sRGB already. Written in bands, without a second copy.
+    Nothing of the photograph's metadata is in it; its colours are sRGB already. Written in bands, without a second copy,
+    unless it is signed.
     """
     marks = {**COMPOSITE, **facts}
     texts = {"XML:com.adobe.xmp": xmp(COMPOSITE_SOURCE_TYPE), "Synthetic": json.dumps(marks, sort_keys=True)}
-    write_atomically(path, _png_in_bands(pixels, texts))
+    bands = _png_in_bands(pixels, texts)
+    write_atomically(path, mark.sign(b"".join(bands), COMPOSITE_SOURCE_TYPE) if mark else bands)
     mark_beside(path, marks)
 
 

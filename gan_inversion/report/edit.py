@@ -104,7 +104,7 @@ def _paste(
         paste_back(photo.pixels, pictures[name], subject.face)
         marks = {**facts, "DigitalSourceType": COMPOSITE_SOURCE_TYPE, "picture": f"{name} in its photograph"}
         folder.path(f"{name}_pasted.png.json")
-        save_composite(folder.path(f"{name}_pasted.png"), photo.pixels, marks)
+        save_composite(folder.path(f"{name}_pasted.png"), photo.pixels, marks, folder.mark)
         shown[caption_of(edited)] = fitted(photo.pixels)
     save_before_after(folder, "pasted.html", "before and after, in the photograph", shown, facts)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import __version__
 from ..errors import UserError
-from ..image import crop_bytes, save_synthetic
+from ..image import Mark, crop_bytes, save_synthetic
 from ..interfaces import AlignedFace, Generator
 from ..latents import to_json
 from ..runtime import versions
@@ -43,8 +43,8 @@ class Clock:
 class RunFolder:
     """Writes files and remembers which, so that what is listed, and may one day be removed, is only what it wrote."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, mark: Mark | None = None) -> None:
+        self.root, self.mark = root, mark
         self.written: set[str] = set()
 
     def path(self, name: str) -> Path:
@@ -62,7 +62,7 @@ class RunFolder:
     def synthetic(self, name: str, pixels: np.ndarray, facts: Mapping[str, Any]) -> Path:
         """A picture that a generator drew, marked, with its JSON beside it."""
         self.path(f"{name}.json")
-        save_synthetic(self.path(name), pixels, dict(facts))
+        save_synthetic(self.path(name), pixels, dict(facts), self.mark)
         return self.root / name
 
     def finish(self, name: str, document: Mapping[str, Any]) -> None:
@@ -81,8 +81,10 @@ def open_folder(
     files: Mapping[str, str],
     overwrite: bool,
     inputs: Iterable[str | Path] = (),
+    mark: Mark | None = None,
 ) -> RunFolder:
-    """The folder, ready to be written. `job` identifies what is done; `files` are small texts to put there first.
+    """The folder, ready to be written. `job` identifies what is done; `files` are small texts to put there first;
+    `mark` signs its pictures.
 
     The same job goes on, and a folder in which an earlier job finished nothing is taken over. Any other is refused; with
     `overwrite`, what the earlier run listed as its own is removed, and nothing more. A folder that no run made, or that
@@ -111,7 +113,7 @@ def open_folder(
     write_atomically(folder / JOB, to_json({"job": job}))
     for name, text in files.items():
         write_atomically(folder / name, text.encode())
-    return RunFolder(folder)
+    return RunFolder(folder, mark)
 
 
 def job_today(job: Mapping[str, Any]) -> dict[str, Any]:

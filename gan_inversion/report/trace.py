@@ -1,7 +1,9 @@
-"""The way of an inversion as a file, a plot and a film."""
+"""The way of an inversion as a file, a plot and a film; and as events of TensorBoard."""
 
 from __future__ import annotations
 
+import importlib.util
+import io
 from collections.abc import Iterable, Mapping
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
@@ -10,8 +12,9 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
+from ..errors import UserError
 from ..faces.masks import mask_of
-from ..image import mark_beside, to_tensor, to_uint8
+from ..image import mark_beside, synthetic_bytes, to_tensor, to_uint8
 from ..interfaces import Loss
 from ..inversion.trace import Trace
 from .plots import COLOURS, legend_beside, new_figure, plain_numbers, png_of
@@ -34,6 +37,42 @@ def save_trace(folder: RunFolder, name: str, trace: Trace, facts: Mapping[str, A
     write_video(folder.path(f"{name}_trace.mp4"), trace.frames)
     folder.path(f"{name}_trace.mp4.json")
     mark_beside(folder.root / f"{name}_trace.mp4", {**facts, "picture": "film of an inversion"})
+
+
+def check_events(trace: int) -> None:
+    """Raises UserError for what `save_events` would lack."""
+    if not trace:
+        raise UserError("tensorboard=true shows the trace: set trace=1, or a frame every so many steps.")
+    if importlib.util.find_spec("tensorboard") is None:
+        raise UserError('tensorboard=true needs TensorBoard: pip install "gan-inversion[tensorboard]"')
+
+
+def save_events(folder: RunFolder, traces: Mapping[str, Trace], every: int, facts: Mapping[str, Any]) -> None:
+    """`trace.tfevents`: each face's losses by step, and a frame `every` so many, for `tensorboard --logdir FOLDER`.
+
+    Time is the step in seconds, as results have the same bytes each time.
+    """
+    from tensorboard.compat.proto.event_pb2 import Event  # here: an option's
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    written = io.BytesIO()
+    events = RecordWriter(written)
+    events.write(Event(file_version="brain.Event:2").SerializeToString())
+
+    def tell(step: int, **value: Any) -> None:
+        summary = Summary(value=[Summary.Value(**value)])
+        events.write(Event(wall_time=step, step=step, summary=summary).SerializeToString())
+
+    for name, trace in traces.items():
+        for loss, values in trace.losses.items():
+            for step in np.flatnonzero(np.isfinite(values)).tolist():
+                tell(step, tag=f"{name}/{loss}", simple_value=values[step])
+        for number, frame in enumerate(trace.frames):
+            png = synthetic_bytes(frame, {**facts, "picture": f"a step of the inversion of {name}"})
+            image = Summary.Image(height=len(frame), width=len(frame), colorspace=3, encoded_image_string=png)
+            tell(min(number * every, len(trace.ws) - 1), tag=f"{name}/picture", image=image)
+    folder.write("trace.tfevents", written.getvalue())
 
 
 def masks_of(losses: Mapping[str, Loss]) -> dict[str, list[str]]:
