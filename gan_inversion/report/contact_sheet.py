@@ -21,11 +21,11 @@ VERDICTS = {SAME: (46, 139, 87), ALIKE: (222, 158, 32), OTHER: (200, 60, 60)}  #
 @dataclass(frozen=True)
 class ParentRow:
     name: str
-    photo: np.ndarray  # uint8 [H, W, 3]
+    photo: np.ndarray | None  # uint8 [H, W, 3]; None: a drawn parent, of whom there is none
     quad: Sequence[tuple[float, float]]  # corners of the crop in the photo's pixels; empty: not drawn
-    aligned: np.ndarray
+    aligned: np.ndarray | None
     inversion: np.ndarray
-    remark: str  # one line of figures under the inversion
+    remark: str  # one line of figures under the inversion; or what is said of a drawn parent
     verdict: Verdict | None = None  # whether it is still the person
     looked_at: str = ""  # what is told of a mask that is shown over the aligned face
 
@@ -44,12 +44,17 @@ def contact_sheet(parents: Sequence[ParentRow], children: Mapping[str, np.ndarra
     sheet = Image.new("RGB", (width, height), PAPER)
     y = MARGIN
     for parent in parents:
-        tiles = (
-            (_photo_tile(parent), f"{parent.name}: photograph"),
-            (_fit(parent.aligned, TILE), f"aligned: {parent.looked_at}" if parent.looked_at else "aligned"),
-            (_fit(parent.inversion, TILE), str(parent.verdict or f"inversion   {parent.remark}")),
-        )
-        for column, (tile, caption) in enumerate(tiles):
+        tiles = [(_fit(parent.inversion, TILE), str(parent.verdict or f"inversion   {parent.remark}"))]
+        if parent.photo is None or parent.aligned is None:
+            _say(sheet, parent.remark, MARGIN, y + TILE // 2)
+            tiles = [(_fit(parent.inversion, TILE), f"{parent.name}: drawn, not photographed")]
+        else:
+            aligned = f"aligned: {parent.looked_at}" if parent.looked_at else "aligned"
+            tiles[:0] = [
+                (_photo_tile(parent.photo, parent.quad), f"{parent.name}: photograph"),
+                (_fit(parent.aligned, TILE), aligned),
+            ]
+        for column, (tile, caption) in enumerate(tiles, 3 - len(tiles)):
             _put(sheet, tile, caption, MARGIN + column * (TILE + GAP), y)
         if parent.verdict:
             _mark(sheet, MARGIN + 3 * TILE + 2 * GAP, y + TILE + CAPTION // 2, VERDICTS[parent.verdict.word])
@@ -77,16 +82,16 @@ def tiles_sheet(tiles: Mapping[str, np.ndarray], footer: str, columns: int = 3) 
     return np.asarray(sheet)
 
 
-def _photo_tile(parent: ParentRow) -> Image.Image:
+def _photo_tile(whole: np.ndarray, quad: Sequence[tuple[float, float]]) -> Image.Image:
     """The whole photograph on a square, the crop outlined."""
-    height, width = parent.photo.shape[:2]
+    height, width = whole.shape[:2]
     scale = TILE / max(height, width)
-    photo = Image.fromarray(resized(parent.photo, max(1, round(width * scale)), max(1, round(height * scale))))
+    photo = Image.fromarray(resized(whole, max(1, round(width * scale)), max(1, round(height * scale))))
     tile = Image.new("RGB", (TILE, TILE), (236, 234, 228))
     left, top = (TILE - photo.width) // 2, (TILE - photo.height) // 2
     tile.paste(photo, (left, top))
-    if parent.quad:
-        corners = [(x * scale + left, y * scale + top) for x, y in parent.quad]
+    if quad:
+        corners = [(x * scale + left, y * scale + top) for x, y in quad]
         ImageDraw.Draw(tile).line([*corners, corners[0]], fill=FRAME, width=3, joint="curve")
     return tile
 
@@ -102,7 +107,11 @@ def _fit(pixels: np.ndarray, side: int) -> Image.Image:
 
 def _put(sheet: Image.Image, tile: Image.Image, caption: str, x: int, y: int) -> None:
     sheet.paste(tile, (x, y))
-    ImageDraw.Draw(sheet).text((x + 1, y + tile.height + CAPTION // 2), caption, INK, font(17), anchor="lm")
+    _say(sheet, caption, x + 1, y + tile.height + CAPTION // 2)
+
+
+def _say(sheet: Image.Image, text: str, x: int, y: int) -> None:
+    ImageDraw.Draw(sheet).text((x, y), text, INK, font(17), anchor="lm")
 
 
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
