@@ -33,6 +33,7 @@ MOVES = {
     f"{SCRIPTS}::test_a_family": "family.father family.mother family.siblings family.trace",
     f"{SCRIPTS}::test_one_sibling_is_replayed_alone": "family.siblings_only",
     f"{OWN}::test_a_face_of_a_parent_s_photograph": "family.father_face family.mother_face",
+    "tests/blending/test_twins.py::test_identical_twins_through_the_scripts": "family.twins blend.twins",
     "tests/blending/test_drawn_parent.py::test_people_like_the_given_one_or_anyone": "family.drawn_parent",
     f"{OWN}::test_a_family_s_seed_diversity_and_metrics": "family.seed family.diversity family.metrics",
     f"{OWN}::test_an_album_s_keys": """invert.photos invert.face invert.seed invert.metrics invert.trace

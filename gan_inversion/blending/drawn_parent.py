@@ -15,18 +15,20 @@ from ..editing.people import People
 from ..editing.search import render_w
 from ..errors import UserError
 from ..estimators.age_gender import age_gender
-from ..faces.traits import LEAST_SIDE
+from ..faces.traits import LEAST_SIDE, MOST_YAW, read_traits
 from ..interfaces import FaceLabels, Generator, Inversion, Latents
 from ..latents import render
 from ..spaces.p_space import draw_back, from_p
+from ..spaces.population import truncated
 from .inheritance import LOOK
 
 log = logging.getLogger(__name__)
 
 AMONG = {"like": "people like the {}", "anyone": "the whole population"}  # among whom -> in words, of the given parent
 OTHER = {"father": "mother", "mother": "father"}
-ADULT = (20.0, 50.0)  # years, as the classifier reads them
-SURE = 0.9  # probability of the sex
+ADULT = (25.0, 50.0)  # years, as the classifier reads them
+SURE = 0.98  # probability of the sex: at 0.9 it takes some boys for men
+PSI = 0.75  # truncation: samples as they come are in part seen from the side, or behind something
 TRIES = 100  # fresh samples of the whole population that are looked at
 STREAM = 7_919  # of the seed: drawn for no child
 
@@ -62,13 +64,19 @@ def draw_parent(role: str, given: Inversion, generator: Generator, seed: int, pe
     readable = generator.domain == "face" and generator.resolution >= LEAST_SIDE
     among = AMONG["like" if people else "anyone"].format(OTHER[role])
     for w in _like(given, generator, people, random) if people else _anyone(generator, random):
-        read = age_gender(str(generator.device)).label(render_w(generator, w))[0] if readable else None
-        if read is None or _fits(read, role):
-            ws = draw_back(w, generator.statistics()).repeat(generator.num_ws, 1)
+        w = draw_back(truncated(w, PSI, generator.statistics()), generator.statistics())
+        read = _read(render_w(generator, w)) if readable else None
+        if not readable or (read is not None and _fits(read, role)):
+            ws = w.repeat(generator.num_ws, 1)
             drawn = DrawnParent(role, among, Inversion(ws, generator.sha256), read)
             log.info("the %s is drawn among %s: nobody's photograph", role, among)
             return drawn
     raise UserError(f"no {role} was found among {among}: drawn_parent=anyone, another seed, or a photograph.")
+
+
+def _read(image: Tensor) -> FaceLabels | None:
+    """None of a face that is not to be seen, or from the side."""
+    return None if not abs(read_traits(image).yaw) < MOST_YAW else age_gender(str(image.device)).label(image)[0]
 
 
 def _fits(read: FaceLabels, role: str) -> bool:

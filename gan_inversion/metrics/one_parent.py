@@ -39,7 +39,7 @@ class OneParent:
         conceive = replace(self.conception, steering=self.asked(age, gender), recipes=recipes)
         (child,) = conceive(self.father, mother, self.generator, lambda numbers: numbers).values()
         return {
-            "one_parent": [Made(self.see(child.latents, f"with a drawn mother, at {age}"), age, gender)],
+            "one_parent": [Made(self.see(child.latents, "with a drawn mother"), age, gender)],
             "drawn_parent": [Made(self.see(mother.latents, ""))],
         }
 
