@@ -15,6 +15,7 @@ TILE, GAP, MARGIN, CAPTION = 320, 14, 36, 30
 PAPER, INK, FAINT, FRAME = (250, 249, 246), (40, 40, 44), (120, 120, 126), (214, 178, 94)
 
 
+LINES = ((66, 103, 160), (176, 96, 52), (84, 140, 84), (140, 84, 140))  # of couples, in turn
 VERDICTS = {SAME: (46, 139, 87), ALIKE: (222, 158, 32), OTHER: (200, 60, 60)}  # green, amber, red
 
 
@@ -79,6 +80,38 @@ def tiles_sheet(tiles: Mapping[str, np.ndarray], footer: str, columns: int = 3) 
         x, y = MARGIN + number % columns * (TILE + GAP), MARGIN + number // columns * (TILE + CAPTION + GAP)
         _put(sheet, _fit(picture, TILE), name, x, y)
     ImageDraw.Draw(sheet).text((MARGIN, height - MARGIN), footer, FAINT, font(15), anchor="ls")
+    return np.asarray(sheet)
+
+
+def tree_sheet(
+    rows: Sequence[Sequence[str]],
+    unions: Sequence[tuple[Sequence[str], Sequence[str]]],
+    pictures: Mapping[str, np.ndarray],
+    captions: Mapping[str, str],
+    footer: str,
+) -> np.ndarray:
+    """uint8 [H, W, 3]: a row of names a generation; of each couple a line, from both parents to all their children."""
+    step, room = TILE + 3 * GAP, CAPTION + GAP * (2 + len(unions))
+    across = max(len(row) for row in rows) * step
+    height = 2 * MARGIN + len(rows) * (TILE + room) + CAPTION
+    sheet = Image.new("RGB", (2 * MARGIN + across, height), PAPER)
+    draw, places = ImageDraw.Draw(sheet), dict[str, tuple[int, int]]()
+    for level, row in enumerate(rows):
+        left = MARGIN + (across - len(row) * step) // 2
+        places |= {name: (left + i * step, MARGIN + level * (TILE + room)) for i, name in enumerate(row)}
+    for number, (parents, children) in enumerate(unions):
+        colour = LINES[number % len(LINES)]
+        bar = max(places[name][1] for name in parents) + TILE + CAPTION + GAP * (number + 1)
+        ends = [places[name][0] + TILE // 2 for name in (*parents, *children)]
+        draw.line([(min(ends), bar), (max(ends), bar)], colour, 4)
+        for name, x in zip((*parents, *children), ends, strict=True):
+            draw.line([(x, places[name][1] + (TILE if name in parents else 0)), (x, bar)], colour, 4)
+    for name, (x, y) in places.items():
+        _put(sheet, _fit(pictures[name], TILE), "", x, y)
+        box = draw.textbbox((x + 1, y + TILE + CAPTION // 2), captions[name], font(17), anchor="lm")
+        draw.rectangle(box, PAPER)  # the line behind it
+        _say(sheet, captions[name], x + 1, y + TILE + CAPTION // 2)
+    draw.text((MARGIN, height - MARGIN), footer, FAINT, font(15), anchor="ls")
     return np.asarray(sheet)
 
 

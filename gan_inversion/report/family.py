@@ -12,6 +12,7 @@ import torch
 
 from ..blending.drawn_parent import OTHER, DrawnParent
 from ..blending.offspring import Child
+from ..blending.pedigree import Pedigree
 from ..errors import UserError
 from ..image import Photo, load_photo, to_uint8
 from ..interfaces import AlignedFace, Aligner, Generator, Inversion, Latents
@@ -22,7 +23,7 @@ from ..metrics.kept_traits import compare_traits
 from ..metrics.reconstruction import report as with_status
 from ..runtime import cores, versions
 from ..store.inversions import Failed, Inverted
-from .contact_sheet import ParentRow, contact_sheet
+from .contact_sheet import ParentRow, contact_sheet, tree_sheet
 from .run_folder import RunFolder, footer_of, provenance
 from .trace import masks_of, save_trace, veiled
 
@@ -167,6 +168,41 @@ def report(
     }
     folder.path("timings.json")
     folder.finish(SUMMARY, document)
+    return path
+
+
+def report_tree(
+    folder: RunFolder,
+    tree: Pedigree,
+    inverted: Sequence[Inverted],
+    born: Mapping[str, Child],
+    latents: Mapping[str, Latents],
+    pictures: Mapping[str, np.ndarray],
+    generator: Generator,
+    settings: Mapping[str, Any],
+) -> Path:
+    """The run folder of generations; returns the path of the family tree. generations.json comes last."""
+    facts = provenance(generator)
+    summary = {}
+    for name, child in born.items():
+        norm = p_norm(child.latents.ws[None], generator.statistics()).item()
+        summary[name] = {**child.describe(), "p_norm": norm}
+        folder.synthetic(f"{name}.png", pictures[name], {**facts, "picture": name})
+    verdicts = {item.face.name: str(item.verdict or "inverted photograph") for item in inverted}
+    for item in inverted:
+        folder.crop(f"{item.face.name}.png", item.face)
+    for name in tree.founders:
+        folder.synthetic(f"{name}_inversion.png", pictures[name], {**facts, "picture": f"inversion of {name}"})
+    captions = {name: f"{name}: {verdicts.get(name, 'stored latents')}" for name in tree.founders}
+    captions |= {name: child.caption(True).replace("child", name, 1) for name, child in born.items()}
+    levels = tree.generations
+    rows = [[name for name in levels if levels[name] == level] for level in range(max(levels.values()) + 1)]
+    unions = [((one.father, one.mother), one.children) for one in tree.unions]
+    sheet = tree_sheet(rows, unions, pictures, captions, footer_of(facts))
+    path = folder.synthetic("family_tree.png", sheet, {**facts, "picture": "family tree"})
+    save_latents(folder.path("latents.safetensors"), latents, generator.sha256)
+    document = {"born": summary, "generations": levels, "verdicts": verdicts}
+    folder.finish("generations.json", {**facts, **document, "settings": dict(settings), "versions": versions()})
     return path
 
 
