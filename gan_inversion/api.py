@@ -152,10 +152,11 @@ def save(image: Tensor, path: str | Path, generator: Generator | None = None, ma
     save_synthetic(path, to_uint8(image), provenance(generator) if generator else {}, mark)
 
 
-def family(father: str | Path, mother: str | Path, **settings: Any) -> Run:
+def family(father: str | Path | None = None, mother: str | Path | None = None, **settings: Any) -> Run:
     """Two photographs -> children, as the command `family` makes them, in its folder; .latents has them and their parents.
 
-    settings: the command's keys. Raises UserError naming the photograph or the key.
+    Of one photograph, the other parent is drawn. settings: the command's keys. Raises UserError naming the photograph or
+    the key.
     """
     return run("family", father=father, mother=mother, **settings)
 

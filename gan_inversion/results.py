@@ -16,7 +16,15 @@ from .interfaces import Inversion, Latents
 from .latents import load_all_latents
 from .report.run_folder import SUMMARIES
 
-SHEETS = ("contact_sheet.png", "atlas.png", "partners.png", "strip.png", "child_00.png")  # the first there is shown
+# The first there is shown.
+SHEETS = (
+    "contact_sheet.png",
+    "family_tree.png",
+    "atlas.png",
+    "partners.png",
+    "strip.png",
+    "child_00.png",
+)  # the first there is shown
 FILMS = ("walk.mp4", "edit.mp4")
 SHOWN = 512  # pixels of a picture in a notebook, at most; what is saved is whole
 

@@ -35,6 +35,11 @@ MOVES = {
     f"{SCRIPTS}::test_a_family": "family.father family.mother family.siblings family.trace",
     f"{SCRIPTS}::test_one_sibling_is_replayed_alone": "family.siblings_only",
     f"{OWN}::test_a_face_of_a_parent_s_photograph": "family.father_face family.mother_face",
+    "tests/blending/test_pedigree.py::test_three_generations": """generations.tree generations.seed generations.metrics
+        generations.diversity""",
+    "tests/blending/test_pedigree.py::test_those_before_the_last_are_grown_up": "generations.grown",
+    "tests/blending/test_twins.py::test_identical_twins_through_the_scripts": "family.twins blend.twins",
+    "tests/blending/test_drawn_parent.py::test_people_like_the_given_one_or_anyone": "family.drawn_parent",
     f"{OWN}::test_a_family_s_seed_diversity_and_metrics": "family.seed family.diversity family.metrics",
     f"{OWN}::test_an_album_s_keys": """invert.photos invert.face invert.seed invert.metrics invert.trace
         encode.photos encode.face encode.seed encode.metrics encode.trace encode.inversion.steps encode.store.path""",

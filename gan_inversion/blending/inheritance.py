@@ -29,6 +29,7 @@ from .recipes import FINE, MIDDLE, Recipe, weight_of
 
 LOOK = 256  # pixels at which people like the parents are looked for
 MUTATION = 0.6  # share of a child's coarse and middle rows that is new, at diversity 1
+LATER = 0.15  # the same of what sets identical twins apart, which no parent passed on
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Sibling(Recipe):
 
     diversity 0 gives `base` itself, 1 families like real ones (docs/children.md), 2 and more near strangers. mutation: what
     share of the coarse and middle rows it is, at diversity 1. pool: people like the parents, [M, D] in P: the mutation is
-    the difference of two of them, over sqrt(2); None: a sample of the whole population.
+    the difference of two of them, over sqrt(2); None: a sample of the whole population. twin: the number of one who shares
+    the draw of `index` with identical twins: only what came later in life is its own, drawn by this number.
     """
 
     base: Recipe
@@ -46,6 +48,7 @@ class Sibling(Recipe):
     diversity: float = 1.0
     mutation: float = MUTATION
     pool: Tensor | None = field(default=None, repr=False, compare=False)
+    twin: int | None = None
 
     @property
     def path(self) -> str:  # type: ignore[override]
@@ -73,21 +76,26 @@ class Sibling(Recipe):
         """father, mother [L, D] -> child [L, D]."""
         if not self.diversity:
             return self.base(father, mother, generator)
-        ws = super().__call__(father, mother, generator)
+        ws = super().__call__(father, mother, generator)  # by `mix` of the base
         own, passed_on = shares_of(self.diversity, self.mutation)
         statistics = generator.statistics()
         mean = statistics.p_mean
-        new = self._new(generator)
-        changed = from_p(mean + passed_on * (to_p(ws) - mean) + own * new)
+        new = own * self._new(generator, 3)
+        if self.twin is not None:
+            new = new + LATER * self.diversity * replace(self, index=self.twin)._new(generator, 4)
+        changed = from_p(mean + passed_on * (to_p(ws) - mean) + new)
         changed[FINE:] = ws[FINE:]  # colours and light are the photograph's more than the person's
         return draw_back(changed, statistics)
 
-    def _new(self, generator: Generator) -> Tensor:
+    def mix(self, father: Tensor, mother: Tensor, weights: Tensor, generator: Generator) -> Tensor:
+        return self.base.mix(father, mother, weights, generator)
+
+    def _new(self, generator: Generator, stream: int) -> Tensor:
         """[1, D]: a deviation in P, of the variance of its population."""
         if self.pool is not None:
-            one, other = self._random(3).choice(len(self.pool), 2, replace=False)
+            one, other = self._random(stream).choice(len(self.pool), 2, replace=False)
             return (self.pool[one] - self.pool[other])[None] / 2**0.5
-        z = torch.from_numpy(self._random(3).standard_normal((1, generator.z_dim))).float()
+        z = torch.from_numpy(self._random(stream).standard_normal((1, generator.z_dim))).float()
         with torch.no_grad():
             return to_p(generator.mapping(z.to(generator.device)).cpu()) - generator.statistics().p_mean
 
@@ -221,12 +229,24 @@ class Inheritance:
 
 
 def children(
-    base: Recipe, siblings: int, only: Sequence[int] | None, seed: int, diversity: float, num_ws: int
+    base: Recipe,
+    siblings: int,
+    only: Sequence[int] | None,
+    seed: int,
+    diversity: float,
+    num_ws: int,
+    twins: Sequence[int] = (),
 ) -> dict[int, Sibling]:
-    """Number of each child -> its recipe, checked. `only` replays some."""
+    """Number of each child -> its recipe, checked. `only` replays some. twins: numbers that share the draw of the least."""
     base.check(num_ws)
     if siblings < 1 or seed < 0 or diversity < 0:
         raise UserError("siblings must be at least 1; seed and diversity must not be negative.")
     if only is not None and (not only or any(n < 0 for n in only)):
         raise UserError(f"siblings_only={list(only)}: numbers from 0 are needed.")
-    return {n: Sibling(base, seed, n, diversity) for n in (range(siblings) if only is None else only)}
+    if twins and (len({*twins}) < max(2, len(twins)) or min(twins) < 0 or max(twins) >= siblings):
+        raise UserError(f"twins={list(twins)}: two or more different numbers from 0, below siblings={siblings}.")
+    numbers = range(siblings) if only is None else only
+    return {
+        n: Sibling(base, seed, min(twins), diversity, twin=n) if n in twins else Sibling(base, seed, n, diversity)
+        for n in numbers
+    }

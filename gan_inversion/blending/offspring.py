@@ -49,7 +49,8 @@ class Child:
         goal = " ".join(
             part for part in (steered.gender, f"at {steered.age:g}" if steered.age is not None else "") if part
         )
-        return " ".join(part for part in ("child" if alone else f"child {self.number:02d}", goal) if part)
+        twin = "(twin)" if "identical_twin_of_draw" in self.inheritance else ""
+        return " ".join(part for part in ("child" if alone else f"child {self.number:02d}", goal, twin) if part)
 
     def describe(self) -> dict[str, Any]:
         """For a summary, as JSON values. Readings are those of the estimators that steered."""
@@ -105,6 +106,7 @@ class Conception:
             drawn = self.inheritance(recipe, father.ws, mother.ws, generator, like)
             latents = replace(drawn, tuning=shared)
             told = describe_inheritance(recipe, self.inheritance, len(father.ws))
+            told |= {} if recipe.twin is None else {"identical_twin_of_draw": recipe.index}
             several = len(self.steering.targets) > 1
             steered_to = self.steering(latents, recipe.gender, self.directions, generator, colours)
             if self.inheritance.chosen and can_graft(generator):

@@ -57,6 +57,10 @@ class Recipe:
             log.warning(
                 "blend weights outside [0, 1] leave the line between the parents: the child may look implausible"
             )
+        return self.mix(father, mother, weights, generator)
+
+    def mix(self, father: Tensor, mother: Tensor, weights: Tensor, generator: Generator) -> Tensor:
+        """father, mother [L, D], weights of the mother [L] -> [L, D]: along `path`; a learned fusion has its own."""
         return MIXES[self.path](father, mother, weights, generator.statistics().mean)
 
 

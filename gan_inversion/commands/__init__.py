@@ -8,6 +8,7 @@ from __future__ import annotations
 COMMANDS: dict[str, dict[str, str]] = {  # for people: heading -> name -> module and class
     "faces in, faces out": {
         "family": "family.Family",
+        "generations": "family.Generations",
         "invert": "invert.Invert",
         "encode": "invert.Invert",
         "blend": "blend.Blend",

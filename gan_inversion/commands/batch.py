@@ -85,7 +85,8 @@ class Batch(Inverting, Conceiving):
 
         Raises UserError naming the key that cannot be so.
         """
-        own = {"father": "", "mother": "", "father_face": None, "mother_face": None, "siblings_only": None, "trace": 0}
+        own: dict[str, Any] = {"father": "", "mother": "", "father_face": None, "mother_face": None}
+        own |= {"drawn_parent": "like", "siblings_only": None, "twins": (), "trace": 0}
         shared = {f.name: getattr(self, f.name) for f in fields(Family) if f.name not in own}
         groups: dict[str, dict[str, Any]] = {}
         for key, value in settings.items():

@@ -122,11 +122,13 @@ class Conceiving(Common):
     child: Steering | FixedSteps
     siblings: int = at_least(1, 1)
     siblings_only: tuple[int, ...] | None = None
+    twins: tuple[int, ...] = ()
     diversity: float = at_least(0)
 
     def conception(self, generator: Generator) -> Conception:
         """Everything that makes the children, loaded and checked. Raises UserError for what does not fit."""
-        recipes = children(self.blend, self.siblings, self.siblings_only, self.seed, self.diversity, generator.num_ws)
+        rows = generator.num_ws
+        recipes = children(self.blend, self.siblings, self.siblings_only, self.seed, self.diversity, rows, self.twins)
         return prepare(recipes, self.inherit, self.child, generator)
 
 

@@ -23,6 +23,7 @@ from .kin_statistics import REAL, REAL_AUC, auc, bootstrap_interval, summarise
 SIZE = 256  # pixels at which faces are read
 BANDS = {8: (4.0, 14.0), 25: (18.0, 35.0)}  # asked for -> years that count as right
 NETWORKS = ("dlib", "faceres")
+ROLES = ("father", "mother")
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,13 @@ def summarise_method(families: Sequence[FamilySeen], method: str, seed: int) -> 
         row[f"less_similar_{network}"] = vars(summarise(less, seed))
         row[f"difference_{network}"] = vars(summarise(difference, seed))
         row[f"auc_{network}"] = _auc(families, having, method, network)
+        for role in ROLES:
+            to_one = {family.family: list[float]() for family in having}
+            for family in having:
+                near = [nearness(network, child.seen, getattr(family, role)) for child in family.children[method]]
+                to_one[family.family] += [sign * value for value in near]
+            row[f"{role}_{network}"] = vars(summarise(to_one, seed))
+            row[f"auc_{role}_{network}"] = _auc(families, having, method, network, (role,))
         spread = _spread(having, method, network, sign)
         if spread:
             row[f"siblings_{network}"] = vars(summarise(spread, seed))
@@ -109,12 +117,18 @@ def summarise_method(families: Sequence[FamilySeen], method: str, seed: int) -> 
     return row
 
 
-def _auc(families: Sequence[FamilySeen], having: Sequence[FamilySeen], method: str, network: str) -> float | None:
-    """Mean over children: probability that the own couple (mean of both) is nearer than another family's couple."""
+def _auc(
+    families: Sequence[FamilySeen],
+    having: Sequence[FamilySeen],
+    method: str,
+    network: str,
+    roles: Sequence[str] = ROLES,
+) -> float | None:
+    """Mean over children: probability that the own couple (mean of both), or one of it, is nearer than another's."""
     found = []
     for family in having:
         for child in family.children[method]:
-            couples = [(other.family, np.mean([nearness(network, child.seen, p) for p in (other.father, other.mother)]))
+            couples = [(other.family, np.mean([nearness(network, child.seen, getattr(other, role)) for role in roles]))
                        for other in families if other is family or other.family != family.family]  # fmt: skip
             own = [value for other, value in couples if other == family.family]
             rest = [value for other, value in couples if other != family.family]
@@ -180,4 +194,5 @@ def real_families() -> dict[str, Any]:
         ):
             row[f"{ours}_{network}"] = {"mean": REAL[network][theirs].mean, "std": REAL[network][theirs].std}
         row[f"auc_{network}"] = REAL_AUC[network]["couple"]
+        row |= {f"{role}_{network}": REAL[network][role]._asdict() for role in ROLES}
     return row

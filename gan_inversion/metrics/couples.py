@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,13 @@ from ..storage import write_atomically
 from ..storage.tensors import read_tensors
 from .children import BANDS, SIZE, FamilySeen, Made, Seen, look
 from .heredity import AGED
+from .one_parent import METHODS as OF_ONE_PARENT
+from .one_parent import OneParent
 
 GOALS = tuple((age, gender) for age in BANDS for gender in ("female", "male"))
-METHODS = ("ours", "w_plus_mean", "father_copied", "mother_copied", "random_same_age", "real_child")
+METHODS = ("ours", "w_plus_mean", "father_copied", "mother_copied", "random_same_age", "real_child", *OF_ONE_PARENT)
 RANDOM_SEED = 500_009  # of the random faces: never a parent's
-SEEN_VERSION = 2  # of what is kept of a couple: traits and pictures, since 2
+SEEN_VERSION = 3  # of what is kept of a couple: traits and pictures, since 2; families of one parent, since 3
 THUMB = 128  # pixels of its pictures
 
 
@@ -115,10 +118,14 @@ def see_couple(
         method = AGED if (index, age, gender) == aged else "ours"
         made = Made(seen(ours.latents, f"child {index} at {age}"), age, gender, index)
         children.setdefault(method, []).append(made)
+        grown = ours.latents  # in the end the first child at the other age
     stranger = Latents(truncated(random, 0.8, generator.statistics()).repeat(generator.num_ws, 1))
     age, gender = GOALS[number % len(GOALS)]  # one a couple, each goal in turn
-    (other,) = _asked(conception.steering, age, gender)(stranger, gender, directions, generator)
+    asked = partial(_asked, conception.steering)
+    (other,) = asked(age, gender)(stranger, gender, directions, generator)
     children["random_same_age"].append(Made(seen(other.latents), age, gender))
+    alone = OneParent(couple.father, conception, generator, seed + number, asked, seen)
+    children |= alone.with_drawn(age, gender) | alone.guessed(grown, stranger, parents[1].read_male > 0.5)
     even = (couple.father.ws + couple.mother.ws) / 2
     children["w_plus_mean"] = [Made(seen(Latents(even)))]
     children |= {f"{role}_copied": [made] for role, made in copied.items()}

@@ -15,17 +15,18 @@ TILE, GAP, MARGIN, CAPTION = 320, 14, 36, 30
 PAPER, INK, FAINT, FRAME = (250, 249, 246), (40, 40, 44), (120, 120, 126), (214, 178, 94)
 
 
+LINES = ((66, 103, 160), (176, 96, 52), (84, 140, 84), (140, 84, 140))  # of couples, in turn
 VERDICTS = {SAME: (46, 139, 87), ALIKE: (222, 158, 32), OTHER: (200, 60, 60)}  # green, amber, red
 
 
 @dataclass(frozen=True)
 class ParentRow:
     name: str
-    photo: np.ndarray  # uint8 [H, W, 3]
+    photo: np.ndarray | None  # uint8 [H, W, 3]; None: a drawn parent, of whom there is none
     quad: Sequence[tuple[float, float]]  # corners of the crop in the photo's pixels; empty: not drawn
-    aligned: np.ndarray
+    aligned: np.ndarray | None
     inversion: np.ndarray
-    remark: str  # one line of figures under the inversion
+    remark: str  # one line of figures under the inversion; or what is said of a drawn parent
     verdict: Verdict | None = None  # whether it is still the person
     looked_at: str = ""  # what is told of a mask that is shown over the aligned face
 
@@ -44,12 +45,17 @@ def contact_sheet(parents: Sequence[ParentRow], children: Mapping[str, np.ndarra
     sheet = Image.new("RGB", (width, height), PAPER)
     y = MARGIN
     for parent in parents:
-        tiles = (
-            (_photo_tile(parent), f"{parent.name}: photograph"),
-            (_fit(parent.aligned, TILE), f"aligned: {parent.looked_at}" if parent.looked_at else "aligned"),
-            (_fit(parent.inversion, TILE), str(parent.verdict or f"inversion   {parent.remark}")),
-        )
-        for column, (tile, caption) in enumerate(tiles):
+        tiles = [(_fit(parent.inversion, TILE), str(parent.verdict or f"inversion   {parent.remark}"))]
+        if parent.photo is None or parent.aligned is None:
+            _say(sheet, parent.remark, MARGIN, y + TILE // 2)
+            tiles = [(_fit(parent.inversion, TILE), f"{parent.name}: drawn, not photographed")]
+        else:
+            aligned = f"aligned: {parent.looked_at}" if parent.looked_at else "aligned"
+            tiles[:0] = [
+                (_photo_tile(parent.photo, parent.quad), f"{parent.name}: photograph"),
+                (_fit(parent.aligned, TILE), aligned),
+            ]
+        for column, (tile, caption) in enumerate(tiles, 3 - len(tiles)):
             _put(sheet, tile, caption, MARGIN + column * (TILE + GAP), y)
         if parent.verdict:
             _mark(sheet, MARGIN + 3 * TILE + 2 * GAP, y + TILE + CAPTION // 2, VERDICTS[parent.verdict.word])
@@ -77,16 +83,48 @@ def tiles_sheet(tiles: Mapping[str, np.ndarray], footer: str, columns: int = 3) 
     return np.asarray(sheet)
 
 
-def _photo_tile(parent: ParentRow) -> Image.Image:
+def tree_sheet(
+    rows: Sequence[Sequence[str]],
+    unions: Sequence[tuple[Sequence[str], Sequence[str]]],
+    pictures: Mapping[str, np.ndarray],
+    captions: Mapping[str, str],
+    footer: str,
+) -> np.ndarray:
+    """uint8 [H, W, 3]: a row of names a generation; of each couple a line, from both parents to all their children."""
+    step, room = TILE + 3 * GAP, CAPTION + GAP * (2 + len(unions))
+    across = max(len(row) for row in rows) * step
+    height = 2 * MARGIN + len(rows) * (TILE + room) + CAPTION
+    sheet = Image.new("RGB", (2 * MARGIN + across, height), PAPER)
+    draw, places = ImageDraw.Draw(sheet), dict[str, tuple[int, int]]()
+    for level, row in enumerate(rows):
+        left = MARGIN + (across - len(row) * step) // 2
+        places |= {name: (left + i * step, MARGIN + level * (TILE + room)) for i, name in enumerate(row)}
+    for number, (parents, children) in enumerate(unions):
+        colour = LINES[number % len(LINES)]
+        bar = max(places[name][1] for name in parents) + TILE + CAPTION + GAP * (number + 1)
+        ends = [places[name][0] + TILE // 2 for name in (*parents, *children)]
+        draw.line([(min(ends), bar), (max(ends), bar)], colour, 4)
+        for name, x in zip((*parents, *children), ends, strict=True):
+            draw.line([(x, places[name][1] + (TILE if name in parents else 0)), (x, bar)], colour, 4)
+    for name, (x, y) in places.items():
+        _put(sheet, _fit(pictures[name], TILE), "", x, y)
+        box = draw.textbbox((x + 1, y + TILE + CAPTION // 2), captions[name], font(17), anchor="lm")
+        draw.rectangle(box, PAPER)  # the line behind it
+        _say(sheet, captions[name], x + 1, y + TILE + CAPTION // 2)
+    draw.text((MARGIN, height - MARGIN), footer, FAINT, font(15), anchor="ls")
+    return np.asarray(sheet)
+
+
+def _photo_tile(whole: np.ndarray, quad: Sequence[tuple[float, float]]) -> Image.Image:
     """The whole photograph on a square, the crop outlined."""
-    height, width = parent.photo.shape[:2]
+    height, width = whole.shape[:2]
     scale = TILE / max(height, width)
-    photo = Image.fromarray(resized(parent.photo, max(1, round(width * scale)), max(1, round(height * scale))))
+    photo = Image.fromarray(resized(whole, max(1, round(width * scale)), max(1, round(height * scale))))
     tile = Image.new("RGB", (TILE, TILE), (236, 234, 228))
     left, top = (TILE - photo.width) // 2, (TILE - photo.height) // 2
     tile.paste(photo, (left, top))
-    if parent.quad:
-        corners = [(x * scale + left, y * scale + top) for x, y in parent.quad]
+    if quad:
+        corners = [(x * scale + left, y * scale + top) for x, y in quad]
         ImageDraw.Draw(tile).line([*corners, corners[0]], fill=FRAME, width=3, joint="curve")
     return tile
 
@@ -102,7 +140,11 @@ def _fit(pixels: np.ndarray, side: int) -> Image.Image:
 
 def _put(sheet: Image.Image, tile: Image.Image, caption: str, x: int, y: int) -> None:
     sheet.paste(tile, (x, y))
-    ImageDraw.Draw(sheet).text((x + 1, y + tile.height + CAPTION // 2), caption, INK, font(17), anchor="lm")
+    _say(sheet, caption, x + 1, y + tile.height + CAPTION // 2)
+
+
+def _say(sheet: Image.Image, text: str, x: int, y: int) -> None:
+    ImageDraw.Draw(sheet).text((x, y), text, INK, font(17), anchor="lm")
 
 
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

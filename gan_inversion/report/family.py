@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..blending.drawn_parent import OTHER, DrawnParent
 from ..blending.offspring import Child
+from ..blending.pedigree import Pedigree
 from ..errors import UserError
 from ..image import Photo, load_photo, to_uint8
 from ..interfaces import AlignedFace, Aligner, Generator, Inversion, Latents
@@ -21,7 +23,7 @@ from ..metrics.kept_traits import compare_traits
 from ..metrics.reconstruction import report as with_status
 from ..runtime import cores, versions
 from ..store.inversions import Failed, Inverted
-from .contact_sheet import ParentRow, contact_sheet
+from .contact_sheet import ParentRow, contact_sheet, tree_sheet
 from .run_folder import RunFolder, footer_of, provenance
 from .trace import masks_of, save_trace, veiled
 
@@ -48,13 +50,15 @@ def align(
     return faces
 
 
-def both(inverted: Sequence[Inverted], failed: Sequence[Failed]) -> tuple[Inversion, Inversion]:
-    """Father's and mother's. Raises UserError if one failed, KeyboardInterrupt if one was not begun."""
+def parents(
+    faces: Sequence[AlignedFace], inverted: Sequence[Inverted], failed: Sequence[Failed]
+) -> dict[str, Inversion]:
+    """Role -> inversion. Raises UserError if one failed, KeyboardInterrupt if one was not begun."""
     if failed:
         raise UserError("; ".join(item.reason for item in failed))
-    if len(inverted) < 2:
+    if len(inverted) < len(faces):
         raise KeyboardInterrupt
-    return inverted[0].inversion, inverted[1].inversion
+    return {item.face.name: item.inversion for item in inverted}
 
 
 def decode(latents: Mapping[str, Latents], generator: Generator) -> dict[str, np.ndarray]:
@@ -107,18 +111,26 @@ def report(
     pictures: Mapping[str, np.ndarray],
     inverter: Inverter,
     settings: Mapping[str, Any],
+    drawn: DrawnParent | None = None,
 ) -> Path:
     """Write the run folder; returns the contact sheet's path. family.json is the last file, and lists the others.
 
-    Raises KeyboardInterrupt, and writes nothing, if this run was cut short and an earlier one of the same job was not.
+    drawn: the parent without a photograph; every picture says so. Raises KeyboardInterrupt, and writes nothing, if this
+    run was cut short and an earlier one of the same job was not.
     """
     generator = inverter.generator
     facts = facts_of(generator, [item.inversion for item in inverted])
+    facts |= {"drawn_parent": drawn.role} if drawn else {}
     interrupted = "interrupted" in facts
     if interrupted and folder.keeps_finished(SUMMARY):
         log.warning("%s: the finished result of an earlier run is kept", folder.root)
         raise KeyboardInterrupt
-    parents, rows = {}, []
+    parents, rows = {}, dict[str, ParentRow]()
+    if drawn:
+        parents[drawn.role] = drawn.describe()
+        shown = pictures[drawn.role]
+        folder.synthetic(f"{drawn.role}_drawn.png", shown, {**facts, "picture": f"a drawn {drawn.role}, nobody"})
+        rows[drawn.role] = ParentRow(drawn.role, None, (), None, shown, drawn.caption)
     for item in inverted:
         role, photo = item.face.name, photos[item.face.name]
         folder.crop(f"{role}.png", item.face)
@@ -134,15 +146,16 @@ def report(
         masks = masks_of(inverter.losses) if item.trace else {}
         aligned = veiled(item.face.pixels, masks) if masks else item.face.pixels
         looked_at = ", ".join(f"{kind} for {' and '.join(names)}" for kind, names in masks.items())
-        rows.append(ParentRow(role, photo.pixels, quad, aligned, pictures[role], remark, item.verdict, looked_at))
+        rows[role] = ParentRow(role, photo.pixels, quad, aligned, pictures[role], remark, item.verdict, looked_at)
     summary = save_children(folder, children, pictures, facts, generator)
     if generator.domain == "face":
         for name, traits in compare_traits(pictures, children).items():
             summary[name]["traits"] = traits
     captions = {child.caption(len(children) == 1): pictures[name] for name, child in children.items()}
-    sheet = contact_sheet(rows, captions, footer_of(facts))
+    sheet = contact_sheet([rows[role] for role in OTHER], captions, footer_of(facts))
     path = folder.synthetic("contact_sheet.png", sheet, {**facts, "picture": "contact sheet"})
     own = {item.face.name: item.inversion.latents for item in inverted}
+    own |= {drawn.role: drawn.inversion.latents} if drawn else {}
     latents = {name: child.latents for name, child in children.items()}
     save_latents(folder.path("latents.safetensors"), {**own, **latents}, generator.sha256, interrupted)
     document = {
@@ -155,6 +168,41 @@ def report(
     }
     folder.path("timings.json")
     folder.finish(SUMMARY, document)
+    return path
+
+
+def report_tree(
+    folder: RunFolder,
+    tree: Pedigree,
+    inverted: Sequence[Inverted],
+    born: Mapping[str, Child],
+    latents: Mapping[str, Latents],
+    pictures: Mapping[str, np.ndarray],
+    generator: Generator,
+    settings: Mapping[str, Any],
+) -> Path:
+    """The run folder of generations; returns the path of the family tree. generations.json comes last."""
+    facts = provenance(generator)
+    summary = {}
+    for name, child in born.items():
+        norm = p_norm(child.latents.ws[None], generator.statistics()).item()
+        summary[name] = {**child.describe(), "p_norm": norm}
+        folder.synthetic(f"{name}.png", pictures[name], {**facts, "picture": name})
+    verdicts = {item.face.name: str(item.verdict or "inverted photograph") for item in inverted}
+    for item in inverted:
+        folder.crop(f"{item.face.name}.png", item.face)
+    for name in tree.founders:
+        folder.synthetic(f"{name}_inversion.png", pictures[name], {**facts, "picture": f"inversion of {name}"})
+    captions = {name: f"{name}: {verdicts.get(name, 'stored latents')}" for name in tree.founders}
+    captions |= {name: child.caption(True).replace("child", name, 1) for name, child in born.items()}
+    levels = tree.generations
+    rows = [[name for name in levels if levels[name] == level] for level in range(max(levels.values()) + 1)]
+    unions = [((one.father, one.mother), one.children) for one in tree.unions]
+    sheet = tree_sheet(rows, unions, pictures, captions, footer_of(facts))
+    path = folder.synthetic("family_tree.png", sheet, {**facts, "picture": "family tree"})
+    save_latents(folder.path("latents.safetensors"), latents, generator.sha256)
+    document = {"born": summary, "generations": levels, "verdicts": verdicts}
+    folder.finish("generations.json", {**facts, **document, "settings": dict(settings), "versions": versions()})
     return path
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..faces.traits import GROUPS
+from ..metrics.children import NETWORKS, ROLES
 from ..metrics.heredity import KEPT, of_group
 from .contact_sheet import FAINT, GAP, INK, MARGIN, PAPER, font
 from .plots import COLOURS, new_figure
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = ("less_similar_dlib", "less_similar_faceres", "difference_dlib", "difference_faceres", "auc_dlib", "auc_faceres",
+           *(f"{kind}{role}_{network}" for role in ROLES for kind in ("", "auc_") for network in NETWORKS),
            "siblings_dlib", "siblings_faceres", "siblings_at_one_age_dlib", "siblings_at_one_age_faceres", "age_8_judge",
            "age_25_judge", "gender_25_judge", "age_8_steering",
            "age_25_steering", "gender_25_steering", "p_norm", "p_norm_no_worse_than_parents", "itself_at_both_ages_dlib",

@@ -22,7 +22,7 @@ from ..storage import expanded, json_object, read_file, write_atomically
 JOB = ".hydra/job.json"
 # One a script, written last: the mark of a finished run.
 SUMMARIES = ("family.json", "metrics.json", "children.json", "atlas.json", "walk.json", "batch.json",
-             "photos.json", "benchmark.json", "edit.json")  # fmt: skip
+             "photos.json", "benchmark.json", "edit.json", "generations.json")  # fmt: skip
 
 
 class Clock:

@@ -9,7 +9,7 @@ from typing import Any
 from ..latents import describe
 
 ELSEWHERE = ("output_dir", "overwrite", "private", "runner", "store", "photos", "photo", "latents", "father", "mother",
-             "of_child", "parent", "manifest", "retry_failed", "verify", "data", "mark", "tensorboard")  # fmt: skip
+             "of_child", "parent", "tree", "manifest", "retry_failed", "verify", "data", "mark", "tensorboard")  # fmt: skip
 FILES = (
     "child.directions",
     "inherit.path",

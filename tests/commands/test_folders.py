@@ -38,6 +38,7 @@ ARGUMENTS = {  # command -> as little as it can do
     "find_directions": [*SMALL, "method=sefa", "count=1"],
     "find_regions": [*SMALL, "samples=1", "faces=1", "couples=1"],
     "find_people": [*SMALL, "samples=2"],
+    "generations": [*TINY, *CHILD, "tree=in/tree.yaml", "inversion.steps=0"],
     "interpolate": [*SMALL, "latents=[in/a.safetensors,in/b.safetensors]", "equal_speed=false", "frames=2", "size=32"],
     "invert": [*TINY, "photos=[photos]", "inversion.steps=0"],
     "partner": [*SMALL, *CHILD[2:], "of_child=in/a.safetensors", "parent=in/b.safetensors", "samples=1"],
@@ -67,6 +68,10 @@ def place(tmp_path: Path, generator: Tiny) -> Path:
         save_latents(tmp_path / f"in/{name}.safetensors", {"ws": Latents(latents(generator, seed))}, generator.sha256)
         (tmp_path / "photos").mkdir(exist_ok=True)
         np.save(tmp_path / "in/along.npy", np.ones(generator.w_dim, np.float32))
+        (tmp_path / "in/tree.yaml").write_text(
+            "people: {a: {photo: ../photos/p000.png}, b: {photo: ../photos/p001.png}}\n"
+            "couples: [{father: a, mother: b, children: [c]}]\n"
+        )
         save_photo_crop(tmp_path / f"photos/p00{seed}.png", drawn(generator, seed).pixels)
     make_manifest(tmp_path / "couples.csv", 1, ["p000.png", "p001.png"])
     return tmp_path
