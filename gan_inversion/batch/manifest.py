@@ -47,7 +47,9 @@ def open_manifest(url: str) -> Source:
     except FileNotFoundError:
         raise UserError(f"{url}: no such file.") from None
     columns = tuple(columns_of(url, data))
-    return Source(url, folder, name, PHOTOGRAPHS if "photo" in columns else COUPLES, data, columns)
+    rows = (row for _, row in read_rows(url, data) if not isinstance(row, UserError))  # JSON lines have no head
+    named = columns or tuple(next(rows, {}))
+    return Source(url, folder, name, PHOTOGRAPHS if "photo" in named else COUPLES, data, columns)
 
 
 def read_manifest(source: str | Source, check: Check, leave_out: Iterable[str] = ()) -> Manifest:

@@ -40,6 +40,7 @@ class EditFace(Inverting):
     pitch: Numbers
     smile: Numbers
     eyes_open: Numbers
+    hair_darkness: Numbers
     steps: dict[str, float] = field(default_factory=dict)
     directions: str
     bound: float

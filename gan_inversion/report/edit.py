@@ -172,5 +172,5 @@ def table(told: Mapping[str, Mapping[str, Any]]) -> str:
         for label, before in one["before"].items():
             moved = one["side_effects"].get(label)
             note = "asked for" if moved is None else f"side effect {moved:+.1f} deviations"
-            lines.append(f"  {label:10} {before:7.2f} -> {one['after'][label]:7.2f}   {note}")
+            lines.append(f"  {label:13} {before:7.2f} -> {one['after'][label]:7.2f}   {note}")
     return "\n".join(lines)
