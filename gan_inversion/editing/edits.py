@@ -149,6 +149,12 @@ class Edit:
         names = (*OFFERED, HELD) if generator.domain == "face" else ()
         before = reader(render(generator, face), names)
         wishes = {**self.labels, **self.kept(before)}
+        unseen = "hair_darkness" in wishes and "hair_darkness" in names and "hair_darkness" not in before
+        if unseen:
+            log.warning(
+                "hair_darkness: no hair can be read in this face (bald, covered, or dyed), and it stays as it is"
+            )
+            wishes.pop("hair_darkness")
         goals = [goal_of(name, wishes[name], directions) for name in ORDER if name in wishes]
 
         def draw(latents: Latents, size: int | None) -> Tensor:
@@ -171,11 +177,13 @@ class Edit:
                 break
             loop = replace(loop, goals=[_farther(goal, after) for goal in loop.goals])
         _, found, latents, after = min(tries, key=lambda one: one[0])
-        reached = all(goal.miss(after) <= 1 for goal in goals if goal.name in self.labels)
+        reached = not unseen and all(goal.miss(after) <= 1 for goal in goals if goal.name in self.labels)
         steps = {name: self.steps.get(name, 0.0) + found.get(name, 0.0) for name in (*found, *self.steps)}
         edited = Edited(latents, dict(self.labels), dict(self.steps), steps, before, after, reached)
         if not reached:
-            told = ", ".join(f"{name} {self.labels[name]} (read {after[name]:.2f})" for name in self.labels)
+            told = ", ".join(
+                f"{name} {self.labels[name]} (read {after.get(name, math.nan):.2f})" for name in self.labels
+            )
             log.warning("not all that was asked for was reached within %g steps: %s", self.bound, told)
         return edited
 
@@ -213,7 +221,8 @@ def goal_of(name: str, wish: Wish, directions: Directions) -> Goal:
 
 def _farther(goal: Goal, after: Mapping[str, float]) -> Goal:
     """What is aimed at where the refined picture reads otherwise than the one without: as much beyond as it fell short."""
-    return goal if goal.enough else replace(goal, target=2 * goal.target - goal.value(after))
+    value = goal.value(after)
+    return goal if goal.enough or math.isnan(value) else replace(goal, target=2 * goal.target - value)
 
 
 def _of_labels(goal: Goal) -> Goal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -172,5 +173,5 @@ def table(told: Mapping[str, Mapping[str, Any]]) -> str:
         for label, before in one["before"].items():
             moved = one["side_effects"].get(label)
             note = "asked for" if moved is None else f"side effect {moved:+.1f} deviations"
-            lines.append(f"  {label:13} {before:7.2f} -> {one['after'][label]:7.2f}   {note}")
+            lines.append(f"  {label:13} {before:7.2f} -> {one['after'].get(label, math.nan):7.2f}   {note}")
     return "\n".join(lines)
