@@ -197,15 +197,14 @@ def test_columns_of_photographs() -> None:
 
 @pytest.mark.weights
 def test_a_row_on_the_real_generator(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One photograph twice, back in itself: inverted once, raised and lowered by what is read of its pictures."""
+    """A photograph with another smile, back in itself."""
     monkeypatch.undo()
     monkeypatch.chdir(Path("photos").absolute().parent)
     drawn_photograph(Path("photos/me.jpg"), real(), 3)
-    rows_ = [{"id": f"smile{i}", "photo": "photos/me.jpg", "smile": goal} for i, goal in enumerate((-1, 1.5))]
-    write_manifest(Path("me.csv"), [{**row, "paste_back": "true"} for row in rows_])
+    write_manifest(Path("me.csv"), [{"photo": "photos/me.jpg", "steps.smile": 2, "paste_back": "true"}])
     keys = ["manifest=me.csv", "inversion.steps=1", "inversion.require=null", "threads=1", "output_dir=out"]
     execute(compose(*keys, "store.path=store", "metrics=[mse]", script="batch"), "batch")
-    less, more = (float(row["read_smile"]) for row in table(Path("out")))
-    assert less < more - 1
+    (row,) = table(Path("out"))
+    assert float(row["read_smile"]) > float(row["before_smile"]) + 0.5 and row["verdict"]
     photo = Image.open("photos/me.jpg")
-    assert Image.open("out/photographs/smile1/edit_pasted.png").size == photo.size
+    assert Image.open("out/photographs/me/edit_pasted.png").size == photo.size
