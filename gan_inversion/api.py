@@ -111,7 +111,8 @@ def edit(
     directions: str = DEFAULT,
     **labels: Wish,
 ) -> Edited:
-    """The face with labels as asked for: age=60, gender="female", yaw, pitch, smile, eyes_open (`editing.edits`).
+    """The face with labels as asked for: age=60, gender="female", yaw, pitch, smile, eyes_open,
+    hair_darkness (`editing.edits`).
 
     steps: raw steps along directions of the file, taken first. An aligned face is inverted by the default recipe. The
     result has latents, for `draw`, and readings before and after. Raises UserError for what cannot be asked for, and

@@ -256,7 +256,7 @@ def quoted(argument: str, sweep: bool = True, known: Sequence[str] = ()) -> str:
         return argument
     if value.startswith("{") and value.endswith("}") and not key.startswith("+"):
         return quoted(f"+{argument}")
-    if re.fullmatch(r"(\w+\.)?steps\.[\w-]+", key):  # along a direction, whose name no config has
+    if re.fullmatch(r"(\w+\.)*steps\.[\w-]+|edit\.\w+", key):  # names that no config has
         return quoted(f"++{argument}", sweep)
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
         return argument

@@ -42,7 +42,7 @@ PARTS: list[tuple[str, Any, str]] = [
     ("store: look up", Store, "get_face"),
     ("store: write", Store, "put"),
     ("store: write", Store, "put_face"),
-    ("a couple's folder and thumbnails", batch, "save_couple"),
+    ("a couple's folder and thumbnails", batch, "save_item"),
     ("tables and report.html", pipeline, "write_report"),
 ]
 

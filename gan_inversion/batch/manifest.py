@@ -1,70 +1,92 @@
-"""The couples of a batch: a table or a folder, read and checked as a whole before any work is done."""
+"""The items of a batch: a table or a folder, read and checked as a whole before any work is done."""
 
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from operator import itemgetter
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from ..errors import StorageError, UserError, suggestion
 from ..image import SUFFIXES
 from ..storage import Folder, expanded
 from ..store.keys import files_of
-from .couples import Couple, Manifest, split
+from .couples import Couple, Item, Manifest, split
+from .kinds import COUPLES, PHOTOGRAPHS, Kind
 from .manifest_cells import LEAST, plain, problem_with, problem_with_id, value_of
 from .manifest_photos import absent, is_picture_of, pictures
 from .tables import FORMATS, LARGEST, columns_of, read_rows, text_of
 
-ROLES = ("father", "mother")
-REQUIRED = ("id", *ROLES)
-SHORT = {"age": "child.age", "gender": "child.gender", "weight": "blend.weight"}
-DOTTED = re.compile(r"(blend|inherit|child)(\.[A-Za-z]\w*)+")  # no _target_: a row must not choose what is built
-COLUMNS = (*REQUIRED, *LEAST, "diversity", *SHORT, "blend.*", "inherit.*", "child.*", "note_*")
 LISTED = 100  # problems that are written out
 
+Check = Callable[[Mapping[str, Any]], None]  # raises UserError for settings (config key -> value) that cannot be used
 
-def read_manifest(url: str, check: Callable[[Mapping[str, Any]], None], leave_out: Iterable[str] = ()) -> Manifest:
-    """Couples of a table (.csv, .jsonl, .ndjson, .parquet) or of a folder of ID/father.* and ID/mother.*, in order.
 
-    `check`: raises UserError for settings (config key -> value) that cannot be used; called once for equal ones.
-    leave_out: folders that hold no couples, though they may lie in the manifest's: where this run writes to.
-    Photographs must exist, but are not opened. Raises one UserError that names every problem of every row.
+@dataclass(frozen=True)
+class Source:
+    """A manifest that was found, and what it is of."""
+
+    url: str
+    folder: Folder  # that it is in, or that it is
+    name: str  # of the table in it; empty: a folder of couples
+    kind: Kind
+    data: bytes = b""
+    columns: tuple[str, ...] = ()
+
+
+def open_manifest(url: str) -> Source:
+    """A table (.csv, .jsonl, .ndjson, .parquet) or a folder. With a column `photo` it is of photographs, else of couples."""
+    if not url.lower().endswith(FORMATS):
+        return Source(url, Folder(url if "://" in url else str(expanded(url).absolute())), "", COUPLES)
+    folder, name = split(url)
+    try:
+        data = folder.read(name, LARGEST)
+    except FileNotFoundError:
+        raise UserError(f"{url}: no such file.") from None
+    columns = tuple(columns_of(url, data))
+    rows = (row for _, row in read_rows(url, data) if not isinstance(row, UserError))  # JSON lines have no head
+    named = columns or tuple(next(rows, {}))
+    return Source(url, folder, name, PHOTOGRAPHS if "photo" in named else COUPLES, data, columns)
+
+
+def read_manifest(source: str | Source, check: Check, leave_out: Iterable[str] = ()) -> Manifest:
+    """Items of a table, or couples of a folder of ID/father.* and ID/mother.*, in order.
+
+    `check`: called once for equal settings. leave_out: folders that hold no couples, though they may lie in the manifest's:
+    where this run writes to. Photographs must exist, but are not opened. Raises one UserError that names every problem of
+    every row.
     """
-    if url.lower().endswith(FORMATS):
-        folder, name = split(url)
-        try:
-            data = folder.read(name, LARGEST)
-        except FileNotFoundError:
-            raise UserError(f"{url}: no such file.") from None
-        reader = _Reader(check, folder.local)
-        reader.header(columns_of(url, data))
-        couples = reader.table(read_rows(url, data), text=name.lower().endswith(".csv"))
+    source = open_manifest(source) if isinstance(source, str) else source
+    url, folder, kind = source.url, source.folder, source.kind
+    reader = _Reader(check, folder.local, kind)
+    items: Sequence[Item]
+    if source.name:
+        reader.header(source.columns)
+        items = reader.table(read_rows(url, source.data), text=source.name.lower().endswith(".csv"))
         reader.photos(folder)
     else:
-        folder = Folder(url if "://" in url else str(expanded(url).absolute()))
-        reader = _Reader(check, folder.local)
-        couples = reader.folders(pictures(folder, url, leave_out))
+        items = reader.folders(pictures(folder, url, leave_out))
     problems = [text for _, text in sorted(reader.problems, key=itemgetter(0))]
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         more = [f"... and {len(problems) - LISTED} more"] if len(problems) > LISTED else []
         raise UserError("\n".join([f"{url}: {count}, nothing was done:", *problems[:LISTED], *more]))
-    if not couples:
-        raise UserError(f"{url}: no couples in it. It needs a row each, or a folder each with father.* and mother.*.")
-    return Manifest(couples, folder)
+    if not items:
+        needs = " It needs a row each, or a folder each with father.* and mother.*." if kind is COUPLES else ""
+        raise UserError(f"{url}: no {kind.name} in it.{needs}")
+    return Manifest(items, folder)
 
 
 class _Reader:
     """One reading. What rows have in common is converted, checked and kept once: manifests are long and repetitive."""
 
-    def __init__(self, check: Callable[[Mapping[str, Any]], None], base: Path | None) -> None:
-        self.check, self.base = check, base
+    def __init__(self, check: Check, base: Path | None, kind: Kind) -> None:
+        self.check, self.base, self.kind, self.own = check, base, kind, kind.own
         self.problems: list[tuple[int, str]] = []  # (row, text), by row in the end; row 0: the table as a whole
-        self.rows: list[tuple[int, Couple]] = []
+        self.rows: list[tuple[int, Item]] = []
         self.ids: dict[str, str] = {}  # in lower case -> the first row that has it
         self.paths: dict[str, str] = {}  # each to itself, so that equal ones are one string
         self.columns: dict[str, str] = {}  # -> config key, "" if there is none
@@ -74,41 +96,44 @@ class _Reader:
     def header(self, columns: Iterable[str]) -> None:
         """Name those that are unknown, also where all their cells are empty."""
         for column in columns:
-            if column and column not in REQUIRED and not column.startswith("note_"):
+            if column and column not in self.own and not column.startswith("note_"):
                 self._key(column)
 
-    def table(self, rows: Iterable[tuple[int, Mapping[str, Any] | UserError]], text: bool) -> list[Couple]:
+    def table(self, rows: Iterable[tuple[int, Mapping[str, Any] | UserError]], text: bool) -> list[Item]:
         """`text`: cells are text, which becomes values by YAML's rules."""
-        missing: dict[str, list[tuple[int, str]]] = {column: [] for column in REQUIRED}
+        missing: dict[str, list[tuple[int, str]]] = {column: [] for column in self.kind.needed}
+        make: Callable[..., Item] = self.kind.item
         for number, row in rows:
             if isinstance(row, UserError):
                 self.problems.append((number, str(row)))
                 continue
+            if "id" not in row and "id" not in missing and isinstance(row.get("photo"), str):
+                row = {**row, "id": PurePath(row["photo"]).stem}
             name = "" if "id" not in row else str(row["id"])
             label = _label(number, name)
-            for column in REQUIRED:
+            for column in missing:
                 if row.get(column, "") == "":
                     missing[column].append((number, f"{label}{column} is missing."))
             reasons = self._name(row.get("id", ""), f"row {number}")
-            father, mother = (self._path(role, row.get(role, ""), reasons) for role in ROLES)
+            paths = [self._path(role, row.get(role, ""), reasons) for role in self.kind.item.ROLES]
             settings, notes = self._settings(row, text, reasons)
             self.problems += [(number, label + reason) for reason in reasons]
-            self.rows.append((number, Couple(name, father, mother, settings, notes)))
+            self.rows.append((number, make(name, *paths, settings, notes)))
         for column, places in missing.items():
             whole = len(places) == len(self.rows) > 0
             self.problems += [(0, f"column {column}: there is none, or it is empty.")] if whole else places
-        for short, long in SHORT.items():
+        for short, long in self.kind.short.items():
             if short in self.columns and long in self.columns:
                 self.problems.append((0, f"columns {short} and {long} are the same setting. Keep one of them."))
-        return [couple for _, couple in self.rows]
+        return [item for _, item in self.rows]
 
     def folders(self, pictures: Mapping[str, Sequence[str]]) -> list[Couple]:
         """Couples of folder name -> files in it."""
         couples = []
         for number, (name, files) in enumerate(pictures.items(), 1):
             reasons = self._name(name, f"folder {name}")
-            found = dict.fromkeys(ROLES, "")
-            for role in ROLES:
+            found = dict.fromkeys(Couple.ROLES, "")
+            for role in Couple.ROLES:
                 own = [file for file in files if is_picture_of(role, file)]
                 if not own:
                     reasons.append(f"no {role}.* in it ({', '.join(SUFFIXES)}).")
@@ -125,10 +150,10 @@ class _Reader:
         gone = absent(Manifest((), folder), self.paths)
         if not gone:
             return
-        for number, couple in self.rows:
-            for role, path in zip(ROLES, (couple.father, couple.mother), strict=True):
+        for number, item in self.rows:
+            for role, path in item.photos.items():
                 if path in gone:
-                    self.problems.append((number, f"{_label(number, couple.id)}{role} {path}: {gone[path]}"))
+                    self.problems.append((number, f"{_label(number, item.id)}{role} {path}: {gone[path]}"))
 
     def _name(self, value: Any, place: str) -> list[str]:
         if value == "":
@@ -155,7 +180,7 @@ class _Reader:
     ) -> tuple[tuple[tuple[str, Any], ...], tuple[tuple[str, str], ...]]:
         pairs, notes, wrong = [], [], []
         for column, value in row.items():
-            if column in REQUIRED:
+            if column in self.own:
                 continue
             if column.startswith("note_"):
                 notes.append((sys.intern(column), text_of(value)))
@@ -199,10 +224,9 @@ class _Reader:
 
     def _key(self, column: str) -> str:
         if column not in self.columns:
-            plain = column in LEAST or column == "diversity" or DOTTED.fullmatch(column)
-            self.columns[column] = column if plain else SHORT.get(column, "")
+            self.columns[column] = self.kind.key_of(column)
             if not self.columns[column]:
-                hint = suggestion(column, COLUMNS)
+                hint = suggestion(column, self.kind.columns)
                 self.problems.append((0, f"column {column}: unknown.{hint} If it is a note, call it note_{column}."))
         return self.columns[column]
 

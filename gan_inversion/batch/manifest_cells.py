@@ -11,7 +11,8 @@ import yaml
 from .tables import text_of
 
 LONGEST, SHORT, LISTS = 2_000, 100, 16  # characters of a list and of a number; lists in a cell
-LEAST = {"seed": 0, "siblings": 1, "father_face": 0, "mother_face": 0}  # whole numbers
+LEAST = {"seed": 0, "siblings": 1, "father_face": 0, "mother_face": 0, "face": 0, "hold": 0, "frames": 0, "fps": 1,
+         "size": 32}  # fmt: skip  # whole numbers
 ID = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
 RESERVED = re.compile(r"(con|nul|aux|prn|com[1-9]|lpt[1-9])(\..*)?", re.IGNORECASE)
 NUMBER = re.compile(r"-?([0-9]{1,18})(\.[0-9]+)?")  # YAML is much slower, and reads 0010 as eight
@@ -32,7 +33,7 @@ def problem_with(key: str, value: Any) -> str:
     """Of numbers that are none, and of the keys that are no group's, which are checked by what is built of them."""
     if not _finite(value):
         return f"{key} {value!r}: must be a finite number."
-    if key in LEAST and not (value is None and key.endswith("_face")):
+    if key in LEAST and not (value is None and key.endswith("face")):
         if type(value) is not int or not LEAST[key] <= value < 2**63:
             least = f"at least {LEAST[key]}" if type(value) is not int or value < 2**63 else "below 2**63"
             return f"{key} {value!r}: must be a whole number, {least}."

@@ -12,10 +12,9 @@ from pathlib import Path
 from ..errors import StorageError, UserError
 from ..image import SUFFIXES
 from ..storage import Folder
-from .couples import Manifest
+from .couples import Couple, Manifest
 from .tables import FORMATS
 
-ROLES = ("father", "mother")
 FEW = 16  # folders on far storage that are listed one by one
 
 
@@ -101,7 +100,7 @@ def pictures(folder: Folder, url: str, leave_out: Iterable[str] = ()) -> dict[st
         name: sorted(file for file in files if not file.startswith("."))
         for name, files in sorted(found.items())
         if not name.startswith(".")
-        and (name not in inside or any(is_picture_of(role, f) for role in ROLES for f in files))
+        and (name not in inside or any(is_picture_of(role, f) for role in Couple.ROLES for f in files))
     }
 
 

@@ -1,4 +1,4 @@
-"""The folder of a batch: who may write to it, its tables, its page. All that is told is read from the couples' markers."""
+"""The folder of a batch: who may write to it, its tables, its page. All that is told is read from the items' markers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..runtime import versions
 from ..storage import Folder
 from ..store.inversions import Task
 from .couples import Manifest
-from .folder import COUPLES, TIMINGS, facts_of_marker, read_json, row_without_child
+from .folder import TIMINGS, facts_of_marker, read_json, row_without_picture
 from .state import CHUNK, Counts
 from .tables import csv_of, parquet_of
 
@@ -43,29 +43,29 @@ def write_report(manifest: Manifest, output: Folder, counts: Counts, task: Task,
     """Write the tables and the page, and last batch.json; returns the counts as the markers have them."""
     rows, timings = list[dict[str, Any]](), list[dict[str, Any]]()
     states = {"done": 0, "failed": 0, "not done": 0}
-    rest = enumerate(manifest.couples)
+    rest, kind = enumerate(manifest.items), manifest.items[0].KIND
     while chunk := list(islice(rest, CHUNK)):
-        markers = facts_of_marker(output, [couple.id for _, couple in chunk])
-        clocks = (output / COUPLES).read_many(f"{couple.id}/{TIMINGS}" for _, couple in chunk)
-        for place, couple in chunk:
-            known = markers.get(couple.id) if counts.settled[place] else None  # others are of another job, or damaged
+        markers = facts_of_marker(output, [item for _, item in chunk])
+        clocks = (output / kind).read_many(f"{item.id}/{TIMINGS}" for _, item in chunk)
+        for place, item in chunk:
+            known = markers.get(item.id) if counts.settled[place] else None  # others are of another job, or damaged
             marker = known or {"status": "not done"}
             states[marker["status"]] += 1
             if marker["status"] == "done":
                 rows += marker["rows"]
-                timings.append({"id": couple.id, **seconds_of(clocks.get(f"{couple.id}/{TIMINGS}", b""))})
+                timings.append({"id": item.id, **seconds_of(clocks.get(f"{item.id}/{TIMINGS}", b""))})
             else:
-                rows.append(row_without_child(couple, marker["status"], marker.get("error")))
+                rows.append(row_without_picture(item, marker["status"], marker.get("error")))
     inverter = task.make_inverter()
     generator = inverter.generator
-    facts = {**SYNTHETIC, **provenance(generator), "versions": versions(), "couples": states}
+    facts = {**SYNTHETIC, **provenance(generator), "versions": versions(), kind: states}
     statuses = {name: "optimised" if name in inverter.pursued else "held out" for name in task.metrics}
     files = {
         "results.csv": csv_of(rows),
         "results.parquet": parquet_of(rows),
         "timings.csv": csv_of(timings),
         "timings.parquet": parquet_of(timings),
-        "report.html": page(rows, statuses, settings, facts, f"{len(manifest.couples)} couples").encode(),
+        "report.html": page(rows, statuses, settings, facts, f"{len(manifest.items)} {kind}", kind).encode(),
     }
     for name, data in files.items():
         output.write(name, data)
@@ -74,7 +74,7 @@ def write_report(manifest: Manifest, output: Folder, counts: Counts, task: Task,
 
 
 def seconds_of(data: bytes) -> dict[str, float]:
-    """Of a couple's timings.json; nothing if it is not there."""
+    """Of an item's timings.json; nothing if it is not there."""
     try:
         return {f"{part}_seconds": value for part, value in json.loads(data)["seconds"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -1,4 +1,4 @@
-"""Which face and which couple comes next. Couples are opened as there is room, so a manifest of any length is no burden."""
+"""Which face and which item comes next. Items are opened as there is room, so a manifest of any length is no burden."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any
 from ..errors import StorageError, UserError
 from ..latents import hash_of
 from ..storage import Folder
-from .couples import Couple, Manifest
+from .couples import Item, Manifest, prefix_of
 from .folder import save_failure
 from .state import Counts, Todo
-from .work import ROLES, CoupleDone, CoupleItem, FaceDone, FaceItem
+from .work import Done, FaceDone, FaceItem, Ready
 
 log = logging.getLogger(__name__)
 
-OPEN = 512  # couples that wait for a face at once
+OPEN = 512  # items that wait for a face at once
 REMEMBERED = 20_000  # faces whose place in the store is remembered; others are looked up again
-LOSSES = 3  # times a couple may find its faces gone from the store
+LOSSES = 3  # times an item may find its faces gone from the store
 
 
-class Couples:
-    """The `Work` of a batch: faces that couples wait for, then the couples."""
+class Items:
+    """The `Work` of a batch: faces that items wait for, then the items."""
 
     def __init__(
         self, todo: Iterator[Todo], manifest: Manifest, output: Folder, counts: Counts, on_change: Callable[[], None]
@@ -43,7 +43,7 @@ class Couples:
         self._held: deque[FaceItem] = deque()  # equal to one of those
 
     def take(self, most: int) -> Sequence[tuple[int, Any]]:
-        """A couple whose faces are done, else faces."""
+        """An item whose faces are done, else faces."""
         while self.stopped_by is None and not self._ready and self._open < OPEN:
             faces = self._next_faces(most)
             if len(faces) == most or (todo := next(self.todo, None)) is None:
@@ -52,15 +52,16 @@ class Couples:
                 self._wanted.appendleft(item)
                 self._inverting.discard(item)
             self._open += 1
-            items = self._items(todo.couple)
+            items = self._items(todo.item)
             self._sizes |= {item: size for item, size in zip(items, todo.sizes, strict=True) if item not in self._faces}
             self._look(_Waiting(todo, items))
         if self.stopped_by is not None:
             return []
         if self._ready:
             one = self._ready.popleft()
-            father, mother = (one.found[item] for item in one.items)
-            return [self._give(one, CoupleItem(one.todo.couple, (father, mother), one.todo.identity))]
+            return [
+                self._give(one, Ready(one.todo.item, tuple(map(one.found.__getitem__, one.items)), one.todo.identity))
+            ]
         return [self._give(None, item) for item in self._next_faces(most)]
 
     def _next_faces(self, most: int) -> list[FaceItem]:
@@ -85,7 +86,7 @@ class Couples:
             self._keep_face(item, result)
         elif isinstance(result, UserError):
             self._fail(one, result)
-        elif isinstance(result, CoupleDone) and result.lost:
+        elif isinstance(result, Done) and result.lost:
             self._again(one, result.lost)
         else:
             self.counts.done += 1
@@ -93,16 +94,15 @@ class Couples:
             self._open -= 1
         self.on_change()
 
-    def _items(self, couple: Couple) -> tuple[FaceItem, FaceItem]:
-        settings = dict(couple.settings)
-        father, mother = (
-            FaceItem(path, *self.manifest.photo(path), settings.get(f"{role}_face"))
-            for role, path in zip(ROLES, (couple.father, couple.mother), strict=True)
+    def _items(self, item: Item) -> tuple[FaceItem, ...]:
+        settings = dict(item.settings)
+        return tuple(
+            FaceItem(path, *self.manifest.photo(path), settings.get(f"{prefix_of(role)}face"))
+            for role, path in item.photos.items()
         )
-        return father, mother
 
     def _look(self, one: _Waiting) -> None:
-        """Find out what the couple waits for."""
+        """Find out what the item waits for."""
         one.missing = set()
         for item in dict.fromkeys(one.items):
             known = self._faces.get(item)
@@ -127,7 +127,7 @@ class Couples:
         self._held.clear()
         self._sizes.pop(item, None)
         if isinstance(result, FaceDone) and not result.finished:
-            return  # interrupted: its couples are not done, and nobody asks for more
+            return  # interrupted: its items are not done, and nobody asks for more
         self._faces[item] = result
         if len(self._faces) > REMEMBERED:
             self._faces.popitem(last=False)
@@ -148,10 +148,10 @@ class Couples:
                 self._ready.append(one)
 
     def _again(self, one: _Waiting, lost: Sequence[FaceDone]) -> None:
-        """The store lost a face between its inversion and its couple, or kept it badly: it is done again."""
+        """The store lost a face between its inversion and its item, or kept it badly: it is done again."""
         one.losses += 1
         if one.losses > LOSSES:
-            self._fail(one, UserError(f"{one.todo.couple.id}: the store does not keep its faces. Check its disk."))
+            self._fail(one, UserError(f"{one.todo.item.id}: the store does not keep its faces. Check its disk."))
             return
         for item, size in zip(one.items, one.todo.sizes, strict=True):
             self._sizes.setdefault(item, size)
@@ -165,7 +165,7 @@ class Couples:
         self.counts.failed += 1
         self.on_change()
         try:
-            save_failure(self.output, one.todo.couple, one.todo.identity, str(error))
+            save_failure(self.output, one.todo.item, one.todo.identity, str(error))
             self.counts.settled[one.todo.place] = 1
         except StorageError as full:
             self.stopped_by = full
@@ -186,9 +186,9 @@ def _content(item: FaceItem) -> str:
 
 
 class _Waiting:
-    """A couple on its way."""
+    """An item on its way."""
 
-    def __init__(self, todo: Todo, items: tuple[FaceItem, FaceItem]) -> None:
+    def __init__(self, todo: Todo, items: tuple[FaceItem, ...]) -> None:
         self.todo, self.items = todo, items
         self.found: dict[FaceItem, FaceDone] = {}
         self.missing: set[FaceItem] = set()

@@ -1,4 +1,4 @@
-"""What of a batch earlier runs left to do: by the couples' markers, and by the photographs that they are of."""
+"""What of a batch earlier runs left to do: by the items' markers, and by the photographs that they are of."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..errors import StorageError
 from ..latents import hash_of
 from ..storage import SIDE_BY_SIDE, Folder, content_of
 from ..store.keys import files_of
-from .couples import Couple, Manifest
+from .couples import Item, Manifest, prefix_of
 from .folder import facts_of_marker, is_whole
 
 CHUNK = 256  # markers read side by side
@@ -24,7 +24,7 @@ REMEMBERED = 50_000  # photographs whose size and hash are remembered
 
 @dataclass
 class Counts:
-    """Of couples, and of faces inverted in this run."""
+    """Of items, and of faces inverted in this run."""
 
     total: int
     done: int = 0
@@ -32,7 +32,7 @@ class Counts:
     before: int = 0  # of done and failed: by earlier runs
     inverted: int = 0
     found: int = 0  # faces that the store had
-    settled: bytearray = field(default_factory=bytearray)  # a 1 for each couple, by place, whose marker is of this job
+    settled: bytearray = field(default_factory=bytearray)  # a 1 for each item, by place, whose marker is of this job
 
     def __post_init__(self) -> None:
         self.settled = self.settled or bytearray(self.total)
@@ -40,42 +40,42 @@ class Counts:
 
 @dataclass(frozen=True)
 class Todo:
-    """A couple that an earlier run did not finish."""
+    """An item that an earlier run did not finish."""
 
-    couple: Couple
+    item: Item
     identity: str
     place: int  # in the manifest
     sizes: tuple[int | None, ...]  # bytes of its photographs
 
 
-def identity_of(couple: Couple, job: str, sizes: Sequence[int | None], files: Sequence[str] = ()) -> str:
-    """Hash of all that a couple's folder depends on. Photographs by name and size: they are read only when needed.
+def identity_of(item: Item, job: str, sizes: Sequence[int | None], files: Sequence[str] = ()) -> str:
+    """Hash of all that an item's folder depends on. Photographs by name and size: they are read only when needed.
 
     files: hashes of the files that its settings name.
     """
-    settings = [pair for pair in couple.settings if not files_of([pair])]
-    parts = [job, couple.id, couple.father, couple.mother, settings, couple.notes, sizes, files]
+    settings = [pair for pair in item.settings if not files_of([pair])]
+    parts = [job, item.id, item.photos, settings, item.notes, sizes, files]
     return hash_of(json.dumps(parts, sort_keys=True).encode())
 
 
 def unfinished(
     manifest: Manifest, output: Folder, job: str, counts: Counts, retry_failed: bool, verify: Callable[[], bool]
 ) -> Iterator[Todo]:
-    """Couples to do, in order; the others are counted. Markers are read a chunk ahead.
+    """Items to do, in order; the others are counted. Markers are read a chunk ahead.
 
     A photograph that was written after the marker, or any with `verify`, is compared with the marker by its hash.
     """
-    rest = enumerate(manifest.couples)
+    rest = enumerate(manifest.items)
     photos = Photos(manifest)
     while chunk := list(islice(rest, CHUNK)):
-        markers = facts_of_marker(output, [couple.id for _, couple in chunk])
-        photos.look([path for _, couple in chunk for path in (couple.father, couple.mother)])
-        for place, couple in chunk:
-            sizes = photos.size(couple.father), photos.size(couple.mother)
-            identity = identity_of(couple, job, sizes, [content_of(path) for path in files_of(couple.settings)])
-            marker = markers.get(couple.id, {})
-            if marker.get("couple") == identity and not photos.replaced(couple, marker, verify()):
-                if marker["status"] == "done" and is_whole(output, couple, marker, verify()):
+        markers = facts_of_marker(output, [item for _, item in chunk])
+        photos.look([path for _, item in chunk for path in item.photos.values()])
+        for place, item in chunk:
+            sizes = tuple(photos.size(path) for path in item.photos.values())
+            identity = identity_of(item, job, sizes, [content_of(path) for path in files_of(item.settings)])
+            marker = markers.get(item.id, {})
+            if marker.get("item") == identity and not photos.replaced(item, marker, verify()):
+                if marker["status"] == "done" and is_whole(output, item, marker, verify()):
                     counts.done += 1
                     counts.before += 1
                     counts.settled[place] = 1
@@ -85,7 +85,7 @@ def unfinished(
                     counts.before += 1
                     counts.settled[place] = 1
                     continue
-            yield Todo(couple, identity, place, sizes)
+            yield Todo(item, identity, place, sizes)
 
 
 class Photos:
@@ -112,20 +112,20 @@ class Photos:
             self.look([path])
         return self._sizes[path]
 
-    def replaced(self, couple: Couple, marker: Mapping[str, Any], verify: bool) -> bool:
-        """Whether a photograph is another than the one that the couple's marker is of, though its size is the same."""
+    def replaced(self, item: Item, marker: Mapping[str, Any], verify: bool) -> bool:
+        """Whether a photograph is another than the one that the item's marker is of, though its size is the same."""
         known = marker.get("rows") or [{}]
-        for role, path in (("father", couple.father), ("mother", couple.mother)):
+        for role, path in item.photos.items():
             folder, name = self.manifest.photo(path)
             if not (verify and "rows" in marker) and not _newer(folder, name, marker):
                 continue
-            sha256 = known[0].get(f"{role}_photo_sha256")
+            sha256 = known[0].get(f"{prefix_of(role)}photo_sha256")
             if sha256 is None or self._hash(path) != sha256:
                 return True
         return False
 
     def _hash(self, path: str) -> str | None:
-        """SHA-256; None if it cannot be read, of which reading it as a couple's photograph will tell."""
+        """SHA-256; None if it cannot be read, of which reading it as an item's photograph will tell."""
         if path not in self._hashes:
             folder, name = self.manifest.photo(path)
             try:

@@ -1,39 +1,32 @@
-"""A batch of couples: faces and couples as items that any runner can do. Each face once; each couple a folder of its own.
+"""A batch: faces, and what is made of them, as items that any runner can do. Each face once; each item a folder of its own.
 
-A face is read, aligned and inverted into the store; a couple is drawn from the store into its folder. Items name files and
-keys only, so they are small wherever they travel.
+A face is read, aligned and inverted into the store; a couple, or a photograph's edits, are drawn from the store into a
+folder. Items name files and keys only, so they are small wherever they travel.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
-from ..blending.offspring import Child, Conception
 from ..errors import StorageError, UserError
 from ..execution.work import Job, is_out_of_memory
 from ..image import LARGEST, Photo, decode_photo
 from ..interfaces import AlignedFace, Aligner, OnStep
 from ..metrics.reconstruction import evaluate
-from ..report.family import decode
+from ..report.run_folder import Clock
 from ..storage import Folder
 from ..store.inversions import Inverted, Task, tuned_couple
 from ..store.store import FACES, INVERSIONS, Record, Store, face_key
-from .couples import Couple
-from .folder import Family, save_couple
+from .couples import Item
+from .folder import Made, save_item
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-ROLES = ("father", "mother")
 
 
 @dataclass(frozen=True)
@@ -58,23 +51,23 @@ class FaceDone:
 
 
 @dataclass(frozen=True)
-class CoupleItem:
-    """Two faces in the store, to become a family."""
+class Ready:
+    """An item whose faces are in the store, to be drawn."""
 
-    couple: Couple
-    faces: tuple[FaceDone, FaceDone]
-    identity: str  # of the couple's job: what its marker is to say
+    item: Item
+    faces: tuple[FaceDone, ...]  # in the order of its photographs
+    identity: str  # of the item's job: what its marker is to say
 
     @property
     def name(self) -> str:
-        return self.couple.id
+        return self.item.id
 
 
 @dataclass(frozen=True)
-class CoupleDone:
-    """A couple whose folder is complete; or, with `lost`, one whose faces the store no longer has."""
+class Done:
+    """An item whose folder is complete; or, with `lost`, one whose faces the store no longer has."""
 
-    couple: Couple
+    item: Item
     lost: tuple[FaceDone, ...] = ()
 
 
@@ -90,25 +83,24 @@ class _Face:
 
 
 @dataclass(frozen=True)
-class _Couple:
-    item: CoupleItem
-    photos: dict[str, Photo]
-    faces: list[AlignedFace]
-    records: list[Record]
-    seconds: dict[str, float]
-    inverted: list[Inverted] = dataclasses.field(default_factory=list)
-    children: dict[str, Child] = dataclasses.field(default_factory=dict)
-    pictures: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+class Read:
+    """An item with its photographs, and what the store has of their faces."""
+
+    item: Ready
+    photos: dict[str, Photo] = field(default_factory=dict)
+    faces: list[AlignedFace] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    clock: Clock = field(default_factory=Clock)
+    made: Made | None = None
 
 
 @dataclass(frozen=True)
 class Batch(Job):
-    """Does faces and couples. `conceive`: a couple's settings -> what makes its children, and the job it is."""
+    """Does faces and items. `draw`: an item and the inversions of its photographs, in order -> all that is made of it."""
 
     task: Task
     aligner: Callable[[], Aligner]
-    conceive: Callable[[Couple], tuple[Conception, dict[str, Any]]]
+    draw: Callable[[Read, list[Inverted]], Made]
     store: Store
     output: Folder
     seed: int  # of inversions: a father has one, however many couples he is in
@@ -117,22 +109,22 @@ class Batch(Job):
     def together(self) -> int:
         return self.task.together
 
-    def prepare(self, item: FaceItem | CoupleItem) -> Any:
+    def prepare(self, item: FaceItem | Ready) -> Any:
         """Read, and align what was not aligned before."""
-        return _guarded(item.name, lambda: self._face(item) if isinstance(item, FaceItem) else self._couple(item))
+        return _guarded(item.name, lambda: self._face(item) if isinstance(item, FaceItem) else self._read(item))
 
     def __call__(self, items: Sequence[Any], on_step: OnStep) -> Sequence[Any]:
-        """Invert faces side by side; draw a couple."""
+        """Invert faces side by side; draw an item."""
         first = items[0]
         if isinstance(first, _Face):
             return _guarded(first.item.name, lambda: self._invert(items, on_step))
         return [self._drawn(one, _as_one(i, on_step)) for i, one in enumerate(items)]
 
     def finish(self, result: Any) -> Any:
-        """Put an inversion into the store, a couple into its folder."""
+        """Put an inversion into the store, what was made of an item into its folder."""
         if isinstance(result, _Face):
             return _guarded(result.item.name, lambda: self._keep(result))
-        if isinstance(result, _Couple):
+        if isinstance(result, Read):
             return _guarded(result.item.name, lambda: self._save(result))
         return result
 
@@ -176,34 +168,35 @@ class Batch(Job):
             raise UserError(f"{one.item.name}: {reason}")
         return FaceDone(one.item, one.key, one.inversion_key, one.inverted, one.record.inversion.finished)
 
-    def _couple(self, item: CoupleItem) -> _Couple | CoupleDone:
-        begin = time.perf_counter()
-        photos = {role: read_photo(done.item) for role, done in zip(ROLES, item.faces, strict=True)}
-        faces, records, lost = [], [], []
-        for role, done in zip(ROLES, item.faces, strict=True):
-            changed = face_key(photos[role], self.aligner(), done.item.face) != done.face_key  # since its inversion
-            face = self.store.get_face(done.face_key, role, photos[role])
-            record = self.store.get(done.inversion_key)
-            if changed or face is None or record is None:
-                lost.append(done)
-            else:
-                faces.append(face)
-                records.append(record)
-        if lost:
-            return CoupleDone(item.couple, tuple(lost))
-        return _Couple(item, photos, faces, records, {"read": time.perf_counter() - begin})
+    def _read(self, item: Ready) -> Read | Done:
+        roles = item.item.ROLES
+        one, lost = Read(item), list[FaceDone]()
+        with one.clock("read"):
+            for role, done in zip(roles, item.faces, strict=True):
+                photo = one.photos[role] = read_photo(done.item)
+                changed = face_key(photo, self.aligner(), done.item.face) != done.face_key  # since its inversion
+                face = self.store.get_face(done.face_key, role, photo)
+                record = self.store.get(done.inversion_key)
+                if changed or face is None or record is None:
+                    lost.append(done)
+                else:
+                    one.faces.append(face)
+                    one.records.append(record)
+        return Done(item.item, tuple(lost)) if lost else one
 
     @property
     def _tunes(self) -> bool:
-        """Whether a couple's parents are refined together, after each was inverted by itself."""
+        """Whether parents are refined together, after each was inverted by itself."""
         refine = self.task.make_inverter().refine
         return refine is not None and refine.together
 
-    def _drawn(self, one: _Couple | CoupleDone, on_step: OnStep) -> _Couple | CoupleDone:
-        return _guarded(one.item.name, lambda: self._draw(one, on_step)) if isinstance(one, _Couple) else one
+    def _drawn(self, one: Read | Done, on_step: OnStep) -> Read | Done:
+        if isinstance(one, Done):
+            return one
+        return _guarded(one.item.name, lambda: replace(one, made=self.draw(one, self._inverted(one, on_step))))
 
-    def _inverted(self, one: _Couple, on_step: OnStep) -> list[Inverted]:
-        """The parents, measured and judged; refined together where that is asked for."""
+    def _inverted(self, one: Read, on_step: OnStep) -> list[Inverted]:
+        """The faces, measured and judged; those of parents refined together where that is asked for."""
         keys = [done.inversion_key for done in one.item.faces]
         before = [not done.inverted for done in one.item.faces]
         if self._tunes:
@@ -220,44 +213,25 @@ class Batch(Job):
             for face, record, key, known in zip(one.faces, records, keys, before, strict=True)
         ]
 
-    def _draw(self, one: _Couple, on_step: OnStep) -> _Couple:
-        generator, begin = self.task.make_inverter().generator, time.perf_counter()
-        conception, job = self.conceive(one.item.couple)
-        inverted = self._inverted(one, on_step)
-        father, mother = (item.inversion for item in inverted)
-        children = conception(father, mother, generator, lambda numbers: numbers)
-        for name, child in children.items():
-            if not bool(child.latents.ws.isfinite().all()):
-                raise UserError(
-                    f"{one.item.name}: {name} has latents that are not finite. Look at this row's settings."
-                )
-        blended = time.perf_counter()
-        parents = {"father": father.latents, "mother": mother.latents}
-        pictures = decode({**parents, **{name: child.latents for name, child in children.items()}}, generator)
-        job |= {f"{role}_sha256": photo.sha256 for role, photo in one.photos.items()} | conception.files
-        job["judge"] = self.task.judge  # of the run, whatever this machine has
-        seconds = {**one.seconds, "blend": blended - begin, "decode": time.perf_counter() - blended}
-        return replace(one, inverted=inverted, children=children, pictures=pictures, settings=job, seconds=seconds)
-
     def _measured(self, face: AlignedFace, record: Record) -> Record:
         """With the metrics that were asked for, and no others: another run may have kept others in the store."""
         missing = [name for name in self.task.metrics if name not in record.metrics]
         more = evaluate(face, record.inversion, self.task.make_inverter().generator, missing) if missing else {}
         return replace(record, metrics={name: {**record.metrics, **more}[name] for name in self.task.metrics})
 
-    def _save(self, one: _Couple) -> CoupleDone:
-        couple = one.item.couple
-        family = Family(one.photos, one.inverted, one.children, one.pictures, one.settings)
-        save_couple(self.output, couple, one.item.identity, family, self.task.make_inverter(), one.seconds)
-        return CoupleDone(couple)
+    def _save(self, one: Read) -> Done:
+        assert one.made is not None
+        item, inverter = one.item.item, self.task.make_inverter()
+        save_item(self.output, item, one.item.identity, one.made, inverter, one.clock.seconds)
+        return Done(item)
 
 
 def _as_one(number: int, on_step: OnStep) -> OnStep:
-    """Steps of a couple's two faces, told as those of one item."""
+    """Steps of an item's faces, told as those of one."""
     return lambda step: on_step(replace(step, face=number))
 
 
-def read_photo(item: FaceItem) -> Photo:
+def read_photo(item: FaceItem, whole: bool = False) -> Photo:
     """Raises UserError naming the file as the manifest has it."""
     try:
         data = item.folder.read(item.file, LARGEST)
@@ -265,7 +239,7 @@ def read_photo(item: FaceItem) -> Photo:
         raise UserError(f"{item.name}: no such file.") from error
     except StorageError as error:  # one photograph that cannot be read is no reason to stop
         raise UserError(str(error)) from error
-    return decode_photo(data, Path(item.name))
+    return decode_photo(data, Path(item.name), whole)
 
 
 def _guarded(name: str, function: Callable[[], T]) -> T:

@@ -1,31 +1,40 @@
-"""A list of couples in, a folder for each and a report out. Each face is inverted once; a failure is one couple's."""
+"""A list of couples, or of photographs to be edited, in; a folder for each and a report out. Each face is inverted once; a
+failure is one item's."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
 
 import torch
 
-from ..batch.couples import Couple
-from ..batch.manifest import read_manifest
+from ..batch.couples import Item
+from ..batch.edits import EditedPhoto, draw_edits
+from ..batch.families import Family as DrawnFamily
+from ..batch.families import draw_family
+from ..batch.folder import Made
+from ..batch.kinds import COUPLES, PHOTOGRAPHS
+from ..batch.manifest import Check, open_manifest, read_manifest
 from ..batch.report import open_batch, write_report
-from ..batch.schedule import Couples
+from ..batch.schedule import Items
 from ..batch.state import Counts, unfinished
 from ..batch.work import Batch as Work
-from ..blending.offspring import Conception
+from ..batch.work import Read, read_photo
 from ..components import changed, construct
-from ..errors import UserError
+from ..editing.files import load_directions
+from ..errors import UserError, suggestion
 from ..interfaces import Aligner, Generator
 from ..latents import hash_of
 from ..report.progress import BatchBar
 from ..runtime import versions
 from ..storage import Folder
+from ..store.inversions import Inverted
 from ..store.keys import files_of, job_of
 from .common import Conceiving, Inverting, Invocation, fitting
+from .edit import EditFace
 from .family import Family
 
 
@@ -36,11 +45,12 @@ class Batch(Inverting, Conceiving):
     manifest: str
     retry_failed: bool
     verify: bool
+    edit: dict[str, Any] = field(default_factory=dict)
 
     def run(self, call: Invocation) -> None:
         """Validate all, then do what earlier runs did not.
 
-        Raises UserError, after all the others are done and reported, if a couple failed; StorageError if a disk stopped it.
+        Raises UserError, after all the others are done and reported, if an item failed; StorageError if a disk stopped it.
         """
         if self.store.path is None:
             raise UserError(
@@ -48,37 +58,48 @@ class Batch(Inverting, Conceiving):
             )
         task = self.task()
         inverter = task.make_inverter()
-        check = partial(self._check, inverter.generator, set[Any]())
-        check({})
-        manifest = read_manifest(self.manifest, check, (self.output_dir, self.store.path))
-        output, job = Folder(self.output_dir), job_of(call.command, self)
+        source = open_manifest(self.manifest)
+        check: Check
+        draw: Callable[[Read, Sequence[Inverted]], Made]
+        if source.kind is COUPLES:
+            check, draw = partial(self._check, inverter.generator, set[Any]()), partial(self.draw_couple, task.judge)
+            check({})
+            job = job_of(call.command, self)
+            del job["edit"]  # which says nothing of couples
+        else:
+            edit = self.edit_by_default(call)
+            check, draw = partial(self._check_edit, edit, set[Any]()), partial(self.draw_photo, task.judge, edit)
+            directions = load_directions(edit.directions, inverter.generator)
+            job = job_of(call.command, edit) | {"of": source.kind.name, "directions": directions.sha256}
+        manifest = read_manifest(source, check, (self.output_dir, self.store.path))
+        output = Folder(self.output_dir)
         open_batch(output, job, call.texts, self.overwrite)
 
-        counts = Counts(len(manifest.couples))
+        counts = Counts(len(manifest.items))
         machine = [torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()]
         identity = hash_of(json.dumps([job, versions(), inverter.generator.sha256, machine], sort_keys=True).encode())
         interrupted: list[bool] = []
         verify = lambda: self.verify and not interrupted  # noqa: E731 (after Ctrl-C nobody waits for checksums)
         todo = unfinished(manifest, output, identity, counts, self.retry_failed, verify)
-        work = Work(task, self.fitting_aligner, self.conceive, self.store, output, self.seed)
-        with BatchBar(counts.total) as bar:
+        work = Work(task, self.fitting_aligner, draw, self.store, output, self.seed)
+        with BatchBar(counts.total, source.kind.name) as bar:
             show = lambda: bar.show(counts.done + counts.failed, counts.inverted, counts.found, counts.failed)  # noqa: E731
-            couples = Couples(todo, manifest, output, counts, show)
+            items = Items(todo, manifest, output, counts, show)
             try:
-                self.runner.run(work, couples, bar.step)
+                self.runner.run(work, items, bar.step)
             except KeyboardInterrupt:
                 interrupted.append(True)
             interrupted += [True] * bool(counts.total - counts.done - counts.failed)
-            for _ in todo if couples.stopped_by is None else ():  # after Ctrl-C: what earlier runs did is counted
+            for _ in todo if items.stopped_by is None else ():  # after Ctrl-C: what earlier runs did is counted
                 pass
             show()
-        if couples.stopped_by is not None:
-            raise type(couples.stopped_by)(
-                f"{couples.stopped_by} {counts.done} of {counts.total} couples are done and kept; then the same command "
-                "goes on."
+        if items.stopped_by is not None:
+            raise type(items.stopped_by)(
+                f"{items.stopped_by} {counts.done} of {counts.total} {source.kind.name} are done and kept; then the same "
+                "command goes on."
             )
         counts = write_report(manifest, output, counts, task, job)
-        say_goodbye(output, counts, bool(interrupted))
+        say_goodbye(output, counts, source.kind.name, bool(interrupted))
 
     def family(self, settings: Mapping[str, Any], seed: int) -> Family:
         """What `family` would be told of a couple whose row says `settings`: "child.age" is the key `age` of `child`.
@@ -99,10 +120,42 @@ class Batch(Inverting, Conceiving):
         family: Family = construct(Family, {**shared, **own, "seed": seed}, "", {})
         return family
 
-    def conceive(self, couple: Couple) -> tuple[Conception, dict[str, Any]]:
-        """What makes a couple's children, and the job it is: that of `family` with the same settings."""
-        family = self.family(dict(couple.settings), seed_of(self.seed, couple))
-        return family.conception(self.inverter().load().generator), job_of("family", family)
+    def draw_couple(self, judge: str | None, one: Read, inverted: Sequence[Inverted]) -> DrawnFamily:
+        """What `family` makes with the same settings. judge: of the run, whatever this machine has."""
+        inverter, item = self.inverter().load(), one.item.item
+        family = self.family(dict(item.settings), seed_of(self.seed, item))
+        with one.clock("blend"):
+            conception = family.conception(inverter.generator)
+        job = job_of("family", family) | {"judge": judge}
+        return draw_family(item.id, one.photos, inverted, conception, job, inverter, one.clock)
+
+    def draw_photo(self, judge: str | None, edit: EditFace, one: Read, inverted: Sequence[Inverted]) -> EditedPhoto:
+        """What `edit` makes with the same settings."""
+        edit = self.edited(edit, dict(one.item.item.settings))
+        whole = partial(read_photo, one.item.faces[0].item, whole=True)
+        job = job_of("edit", edit) | {"photo_sha256": one.photos["photo"].sha256, "judge": judge}
+        return draw_edits(inverted[0], whole, edit, job, self.inverter().load(), one.clock)
+
+    def edit_by_default(self, call: Invocation) -> EditFace:
+        """What is made of a photograph whose row says nothing. Raises UserError for keys that are not of `edit`."""
+        shared = {one.name: getattr(self, one.name) for one in fields(Inverting)}
+        own = {
+            name: value
+            for name, value in call.compose("edit", ()).items()
+            if name in PHOTOGRAPHS.keys or name == "steps"
+        }
+        for name in self.edit:
+            if name not in own:
+                raise UserError(f"unknown key edit.{name}.{suggestion(name, own)}")
+        edit: EditFace = construct(EditFace, {**shared, **own, **self.edit, "photo": "", "latents": None}, "", {})
+        edit.inverter()
+        return edit
+
+    def edited(self, edit: EditFace, settings: Mapping[str, Any]) -> EditFace:
+        """With what a row says. Raises UserError naming the key that cannot be so."""
+        steps = {key.removeprefix("steps."): value for key, value in settings.items() if key.startswith("steps.")}
+        plain = {key: value for key, value in settings.items() if "." not in key}
+        return changed(edit, {**plain, "steps": {**edit.steps, **steps}}, "")
 
     def fitting_aligner(self) -> Aligner:
         return fitting(self.aligner, self.inverter().load().generator)
@@ -129,12 +182,22 @@ class Batch(Inverting, Conceiving):
                     built.check(generator.num_ws)
                 seen.add(known)
 
+    def _check_edit(self, edit: EditFace, seen: set[Any], settings: Mapping[str, Any]) -> None:
+        """Raises UserError for settings that no photograph can have. Directions are looked at once for equal names."""
+        edit = self.edited(edit, settings)
+        edit.check()
+        for one in edit.edits():
+            named = edit.directions, *sorted((*one.labels, *one.steps))
+            if named not in seen:
+                one.load(self.inverter().load().generator)
+                seen.add(named)
 
-def say_goodbye(output: Folder, counts: Counts, interrupted: bool) -> None:
+
+def say_goodbye(output: Folder, counts: Counts, kind: str, interrupted: bool) -> None:
     """How many of each and where to look. Raises UserError or KeyboardInterrupt unless all succeeded."""
     rest = counts.total - counts.done - counts.failed
     print(
-        f"{counts.done} of {counts.total} couples done, {counts.failed} failed, {rest} not done "
+        f"{counts.done} of {counts.total} {kind} done, {counts.failed} failed, {rest} not done "
         f"({counts.before} by earlier runs); {counts.inverted} faces inverted, {counts.found} found in the store"
     )
     print(f"report: {output.url}/report.html   table: {output.url}/results.csv")
@@ -142,12 +205,12 @@ def say_goodbye(output: Folder, counts: Counts, interrupted: bool) -> None:
         raise KeyboardInterrupt("the same command goes on")
     if counts.failed:
         raise UserError(
-            f"{counts.failed} of {counts.total} couples failed: the reasons are in {output.url}/report.html and in "
+            f"{counts.failed} of {counts.total} {kind} failed: the reasons are in {output.url}/report.html and in "
             "results.csv. retry_failed=true tries them again."
         )
 
 
-def seed_of(seed: int, couple: Couple) -> int:
+def seed_of(seed: int, couple: Item) -> int:
     """Of a couple's children: what its row says, else its own by the run's seed and its id, whatever its place."""
     said = dict(couple.settings).get("seed")
     return int(hash_of(f"{seed} {couple.id}".encode())[:7], 16) if said is None else int(said)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar
 
 from ..checkpoints.projected import latents_at_for
 from ..editing.edits import ORDER, Edit, Wish, known
 from ..errors import UserError
-from ..image import Photo
+from ..image import Photo, load_photo
 from ..interfaces import Generator, Inversion
 from ..latents import check_shape, hash_of_latents, split_entry
 from ..report import edit as folder_of
@@ -39,6 +40,7 @@ class EditFace(Inverting):
     pitch: Numbers
     smile: Numbers
     eyes_open: Numbers
+    hair_darkness: Numbers
     steps: dict[str, float] = field(default_factory=dict)
     directions: str
     bound: float
@@ -51,7 +53,7 @@ class EditFace(Inverting):
     def run(self, call: Invocation) -> None:
         """Raises UserError naming the photograph or the key; KeyboardInterrupt if it was cut short."""
         clock, edits = Clock(), self.edits()
-        self._check()
+        self.check()
         with clock("load"):
             generator = self.generator.load(self.device)
             if self.paste_back and generator.domain != "face":
@@ -71,10 +73,13 @@ class EditFace(Inverting):
         with clock("edit"):
             made = [edit(subject.inversion.latents, directions, generator) for edit in bar_of("editing", "edit")(edits)]
         named = dict(zip(folder_of.names_of(len(made)), made, strict=True))
+        with clock("decode"):
+            latents = {"inversion": subject.inversion.latents} | {name: one.latents for name, one in named.items()}
+            pictures = family.decode(latents, generator)
         with clock("report"):
-            told = folder_of.report(folder, subject, named, generator, self.paste_back)
+            told = folder_of.report(folder, subject, named, pictures, generator, self.paste_back)
             if self.frames:
-                folder_of.film(folder, subject, named, directions, generator, (self.frames, self.size, self.fps))
+                folder_of.film(folder, subject, named, directions, generator, self.film)
         folder.path("timings.json")
         folder_of.finish(folder, subject, told, generator, job)
         family.save_timings(folder, clock.seconds)
@@ -99,7 +104,13 @@ class EditFace(Inverting):
         rows = [{name: values[i] for name, values in each.items()} for i in range(count)]
         return [Edit(row, self.steps, self.directions, self.bound, self.hold) for row in rows]
 
-    def _check(self) -> None:
+    @property
+    def film(self) -> tuple[int, int, int]:
+        """Frames, 0 for none; pixels; frames a second."""
+        return self.frames, self.size, self.fps
+
+    def check(self) -> None:
+        """Raises UserError for keys that do not go together."""
         if (self.photo is None) == (self.latents is None):
             raise UserError("give one of photo=FILE and latents=FILE:NAME.")
         if self.paste_back and self.photo is None:
@@ -130,4 +141,5 @@ class EditFace(Inverting):
         if not inverted:
             raise KeyboardInterrupt
         told = family.describe_inversion(inverted[0], inverter)
-        return Subject(inverted[0].inversion, faces[0], str(self.photo), told, tuple(inverter.pursued))
+        whole = partial(load_photo, str(self.photo), whole=True)
+        return Subject(inverted[0].inversion, faces[0], whole, told, tuple(inverter.pursued))

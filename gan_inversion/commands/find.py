@@ -4,16 +4,27 @@ samples are like."""
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from ..assets.catalogue import checked_path
 from ..editing.closed_form import CLOSED_FORM
 from ..editing.files import Directions, Regions, load_directions, save_directions, save_regions
 from ..editing.fit import fit
 from ..editing.labels import LABELS
-from ..editing.people import SCALES, measure_people, save_people
+from ..editing.people import (
+    HAIR,
+    SCALES,
+    People,
+    hair_and_skin,
+    hair_answer,
+    in_rows_of_hair,
+    load_people,
+    measure_people,
+    save_people,
+)
 from ..editing.reader import fit_reader
 from ..editing.regions import REGIONS, choose, mean_masks, measure
 from ..editing.search import HELD_OUT, draw_w, search
@@ -34,6 +45,7 @@ from .common import Common, Invocation, at_least, open_job
 class FindDirections(Common):
     method: str
     directions: str
+    people: str
     count: int = at_least(1)
     samples: int = at_least(1)
     held_out: int = at_least(1)
@@ -42,16 +54,19 @@ class FindDirections(Common):
 
     def run(self, call: Invocation) -> None:
         """Raises UserError for an unknown method, or a judge that was not fetched."""
-        if self.method not in (*CLOSED_FORM, "labels", "stored"):
-            raise UserError(f"method={self.method}: choose labels, stored, {' or '.join(CLOSED_FORM)}.")
+        if self.method not in (*CLOSED_FORM, "labels", "people", "stored"):
+            raise UserError(f"method={self.method}: choose labels, people, stored, {' or '.join(CLOSED_FORM)}.")
         if self.method == "labels" and self.judge:
             checked_path("faceres")  # before a quarter of an hour of searching
         generator = self.generator.load(self.device)
-        stored = load_directions(self.directions, generator) if self.method == "stored" else None
-        content = {"directions": stored.sha256 if stored else ""}
+        stored = load_directions(self.directions, generator) if self.method in ("people", "stored") else None
+        people = load_people(self.people, generator) if self.method == "people" else None
+        content = {"directions": stored.sha256 if stored else "", "people": people.sha256 if people else ""}
         folder, _ = open_job(self, call, (), **content)
         how = {key: getattr(self, key) for key in ("method", "samples", "identity_weight", "seed", "count")}
-        if stored:
+        if stored and people:
+            self._of_people(folder, generator, stored, people)
+        elif stored:
             self._measured(folder, generator, stored)
         elif self.method == "labels":
             self._by_labels(folder, generator, how)
@@ -68,6 +83,35 @@ class FindDirections(Common):
         shown = folder.synthetic("strips.png", sheet, facts)
         folder.finish("metrics.json", how)
         print(f"directions: {path}; what they do: {shown}")
+
+    def _of_people(self, folder: RunFolder, generator: Generator, known: Directions, people: People) -> None:
+        """`hair_darkness`, added to the directions of a file, which stay as they are. Raises UserError for other spaces."""
+        if known.space != "p":
+            raise UserError(f"directions={self.directions}: they are not straight in P, where this one is found.")
+        others = {name: vector for name, vector in known.vectors.items() if name != HAIR}
+        w, labels = hair_and_skin(people, generator)
+        read, beside = labels.isfinite().all(1), torch.stack(list(others.values()))
+        identity, statistics = people.identity[read], generator.statistics()
+        found = fit(w[read], labels[read], identity, statistics, self.identity_weight, beside)
+        step = in_rows_of_hair(found.vectors[0], generator.num_ws)
+        with Showing("measuring", self.held_out) as bar:
+            fresh = draw_w(generator, self.held_out, self.seed + HELD_OUT)
+            answer = hair_answer(generator, fresh, step, bar.update)
+        if answer != answer:
+            raise UserError(f"held_out={self.held_out}: in none of these pictures hair could be read. Draw more.")
+        made = replace(known, vectors={**others, HAIR: step}, deviations={**known.deviations, HAIR: answer})
+        how = {"method": self.method, "identity_weight": self.identity_weight}
+        how |= {"people": people.sha256, "beside": known.sha256}
+        path = folder.path("directions.safetensors")
+        save_directions(path, made, generator, how)
+        numbers = {
+            "n": int(read.sum()),
+            "ridge": found.ridge,
+            "correlation": float(found.correlation[0]),
+            "answer": answer,
+        }
+        folder.finish("metrics.json", {**how, **numbers})
+        print(f"directions: {path}; {HAIR}: {json.dumps(numbers)}")
 
     def _measured(self, folder: RunFolder, generator: Generator, directions: Directions) -> None:
         """Nothing is found: what the directions of a file do to fresh faces."""

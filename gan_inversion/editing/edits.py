@@ -31,16 +31,30 @@ from .steering import SIGNS, age_goal, gender_goal
 log = logging.getLogger(__name__)
 
 DEFAULT = "directions_mobile_stylegan_ffhq"
-PEOPLE = {"yaw": (0.0, 0.38), "pitch": (0.564, 0.038), "smile": (0.92, 0.109), "eyes_open": (0.303, 0.043)}
-TRAITS = {"hair_lightness": "hair_l", "skin_ita": "ita"}  # read of the true pictures alone, and not offered as an edit
-ORDER = ("yaw", "pitch", "eyes_open", "smile", "gender", "age")  # what is asked for last moves the others least
-RANGES: Mapping[str, tuple[float, float]] = {"age": (0, 80), **dict.fromkeys(PEOPLE, (-3, 3))}
+PEOPLE = {"yaw": (0.0, 0.38), "pitch": (0.564, 0.038), "smile": (0.92, 0.109), "eyes_open": (0.303, 0.043),
+          "hair_darkness": (-34.0, 20.4)}  # fmt: skip  # L*, the other way round
+OFFERED = (*LABELS, "hair_darkness")
+HELD = "skin_ita"  # read too, in degrees, and not offered: skin stays whose it is
+ORDER = (
+    "yaw",
+    "pitch",
+    "eyes_open",
+    "smile",
+    "hair_darkness",
+    "gender",
+    "age",
+)  # the last moves others least
+RANGES: Mapping[str, tuple[float, float]] = {
+    "age": (0, 80),
+    **dict.fromkeys(PEOPLE, (-3, 3)),
+    "hair_darkness": (-2.5, 1.5),  # white, and black
+}
 TOLERANCE = {"age": 3.0, **dict.fromkeys(PEOPLE, 0.3)}  # years, standard deviations
 AIMS = 2  # searches at most, where a refinement, or the search that holds the person, changes what is read
 STEPS = 12  # of the search that holds the person
 CERTAINTY = 0.9  # probability of the gender that is asked for
 NOTICED = 0.5  # standard deviations of a label from which a side effect is told of
-SPREAD = {"age": 12.5, "gender": 5.5, **dict.fromkeys(PEOPLE, 1.0), "hair_lightness": 17.9, "skin_ita": 24.3}
+SPREAD = {"age": 12.5, "gender": 5.5, **dict.fromkeys(PEOPLE, 1.0), HELD: 24.3}
 
 Wish = float | str  # a number; or one of GENDERS
 
@@ -48,13 +62,16 @@ Wish = float | str  # a number; or one of GENDERS
 def known() -> str:
     """The labels that can be asked for, with their ranges."""
     told = {"age": "0 to 80 years", "gender": " or ".join(GENDERS)}
-    told |= dict.fromkeys(PEOPLE, "-3 to 3 standard deviations of people, 0 is the average face")
-    return "; ".join(f"{name} ({told[name]})" for name in LABELS)
+    told |= {
+        name: "{:g} to {:g} standard deviations of people, 0 is the average face".format(*RANGES[name])
+        for name in PEOPLE
+    }
+    return "; ".join(f"{name} ({told[name]})" for name in OFFERED)
 
 
 def check_wish(label: str, wish: Wish) -> None:
     """Raises UserError, with the ranges that were measured, for what cannot be asked for."""
-    if label not in LABELS:
+    if label not in OFFERED:
         raise UserError(f"{label}={wish}: no such label. Known: {known()}. Raw directions go with steps.NAME=x.")
     if label == "gender":
         if wish not in GENDERS:
@@ -75,7 +92,7 @@ class Edited:
     steps: Mapping[str, float]  # all that were taken, by direction; 1 is a standard deviation of the population
     before: Mapping[
         str, float
-    ]  # by label: years, probability of male, standard deviations of people; L*, degrees of ITA
+    ]  # by label: years, probability of male, standard deviations of people; of skin, degrees of ITA
     after: Mapping[str, float]
     reached: bool = True
 
@@ -129,9 +146,15 @@ class Edit:
         reader = Reading(directions)
         plain = replace(face, features=None)  # the loop steers what the generator draws; a refinement follows it
         start = replace(plain, ws=directions.move(face.ws, self.steps)) if self.steps else plain
-        names = (*LABELS, *TRAITS) if generator.domain == "face" else ()
+        names = (*OFFERED, HELD) if generator.domain == "face" else ()
         before = reader(render(generator, face), names)
         wishes = {**self.labels, **self.kept(before)}
+        unseen = "hair_darkness" in wishes and "hair_darkness" in names and "hair_darkness" not in before
+        if unseen:
+            log.warning(
+                "hair_darkness: no hair can be read in this face (bald, covered, or dyed), and it stays as it is"
+            )
+            wishes.pop("hair_darkness")
         goals = [goal_of(name, wishes[name], directions) for name in ORDER if name in wishes]
 
         def draw(latents: Latents, size: int | None) -> Tensor:
@@ -154,11 +177,13 @@ class Edit:
                 break
             loop = replace(loop, goals=[_farther(goal, after) for goal in loop.goals])
         _, found, latents, after = min(tries, key=lambda one: one[0])
-        reached = all(goal.miss(after) <= 1 for goal in goals if goal.name in self.labels)
+        reached = not unseen and all(goal.miss(after) <= 1 for goal in goals if goal.name in self.labels)
         steps = {name: self.steps.get(name, 0.0) + found.get(name, 0.0) for name in (*found, *self.steps)}
         edited = Edited(latents, dict(self.labels), dict(self.steps), steps, before, after, reached)
         if not reached:
-            told = ", ".join(f"{name} {self.labels[name]} (read {after[name]:.2f})" for name in self.labels)
+            told = ", ".join(
+                f"{name} {self.labels[name]} (read {after.get(name, math.nan):.2f})" for name in self.labels
+            )
             log.warning("not all that was asked for was reached within %g steps: %s", self.bound, told)
         return edited
 
@@ -191,12 +216,13 @@ def goal_of(name: str, wish: Wish, directions: Directions) -> Goal:
     if name == "age":
         return _of_labels(age_goal(float(wish), TOLERANCE["age"], directions.deviations["age"]))
     slope = directions.deviations.get(name, PEOPLE[name][1]) / PEOPLE[name][1]
-    return Goal(name, lambda read: float(read[name]), float(wish), TOLERANCE[name], slope)
+    return Goal(name, lambda read: float(read.get(name, math.nan)), float(wish), TOLERANCE[name], slope)
 
 
 def _farther(goal: Goal, after: Mapping[str, float]) -> Goal:
     """What is aimed at where the refined picture reads otherwise than the one without: as much beyond as it fell short."""
-    return goal if goal.enough else replace(goal, target=2 * goal.target - goal.value(after))
+    value = goal.value(after)
+    return goal if goal.enough or math.isnan(value) else replace(goal, target=2 * goal.target - value)
 
 
 def _of_labels(goal: Goal) -> Goal:
@@ -210,7 +236,7 @@ class Reading:
 
     directions: Directions
 
-    def __call__(self, image: Tensor, names: Collection[str] = LABELS) -> dict[str, float]:
+    def __call__(self, image: Tensor, names: Collection[str] = OFFERED) -> dict[str, float]:
         """Those of `names`; without the reader that steers, age and gender are the classifiers' alone."""
         found: dict[str, float] = {}
         if {"age", "gender"} & set(names):
@@ -220,13 +246,17 @@ class Reading:
                 else age_gender(str(image.device)).label(image)[0]
             )
             found |= {"age": read.age, "gender": read.male}
-        if set(PEOPLE) & set(names):
-            shape = dict(zip(LABELS[2:], shape_labels(find_mesh(to_uint8(image), face_mesh())), strict=True))
-            found |= {name: (shape[name] - mean) / deviation for name, (mean, deviation) in PEOPLE.items()}
-        if set(TRAITS) & set(names):
+        if set(LABELS[2:]) & set(names):
+            shape = zip(LABELS[2:], shape_labels(find_mesh(to_uint8(image), face_mesh())), strict=True)
+            found |= {name: in_deviations(name, value) for name, value in shape}
+        if {"hair_darkness", HELD} & set(names):
             traits = read_traits(image)
-            read_too = {name: float(getattr(traits, of)) for name, of in TRAITS.items()}
-            found |= {
-                name: value for name, value in read_too.items() if math.isfinite(value)
-            }  # a bald head has no hair
-        return {name: found[name] for name in (*LABELS, *TRAITS) if name in names and name in found}
+            read_too = {"hair_darkness": in_deviations("hair_darkness", -traits.hair_l), HELD: traits.ita}
+            found |= {name: value for name, value in read_too.items() if math.isfinite(value)}  # the bald have no hair
+        return {name: found[name] for name in (*OFFERED, HELD) if name in names and name in found}
+
+
+def in_deviations(name: str, value: float) -> float:
+    """A label of PEOPLE in its own unit -> in standard deviations of people, 0 the average."""
+    mean, deviation = PEOPLE[name]
+    return (value - mean) / deviation

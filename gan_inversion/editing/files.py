@@ -56,9 +56,9 @@ class Directions:
     def __getitem__(self, name: str) -> Tensor:
         """Raises UserError, naming what there is, if there is no such direction."""
         if name not in self.vectors:
-            raise UserError(
-                f"no direction called {name}.{suggestion(name, self.vectors)} Known: {', '.join(self.vectors)}"
-            )
+            hint = suggestion(name, self.vectors)
+            more = "" if "Known:" in hint else f" Known: {', '.join(self.vectors)}."
+            raise UserError(f"no direction called {name}.{hint}{more}")
         return self.vectors[name]
 
 

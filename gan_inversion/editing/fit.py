@@ -28,10 +28,18 @@ class Fit:
     ridge: float
 
 
-def fit(w: Tensor, labels: Tensor, identity: Tensor, statistics: WStatistics, identity_weight: float) -> Fit:
+def fit(
+    w: Tensor,
+    labels: Tensor,
+    identity: Tensor,
+    statistics: WStatistics,
+    identity_weight: float,
+    beside: Tensor | None = None,
+) -> Fit:
     """w [N, D], labels [N, K], identity [N, E] -> directions. The ridge is the best of seven by cross-validation.
 
-    identity_weight: 0 takes the shortest way; larger goes around what the embedding sees.
+    identity_weight: 0 takes the shortest way; larger goes around what the embedding sees. beside: [M, D], directions of
+    other labels, found like this from other samples: what they change is left alone too.
     """
     x = whiten(w, statistics)
     y = _standard(labels.double())
@@ -41,8 +49,10 @@ def fit(w: Tensor, labels: Tensor, identity: Tensor, statistics: WStatistics, id
     coefficients = _ridge(x, targets, RIDGE[best])
     b, r = coefficients[:, : y.shape[1]], coefficients[:, y.shape[1] :]
     metric = torch.eye(len(b), dtype=b.dtype) + identity_weight * r @ r.T
+    if beside is not None:  # a direction is M^-1 times what its label, and the others', answer to
+        b = torch.cat([b, metric @ (beside.double() @ statistics.p_whiten.double()).T], 1)
     steps = torch.linalg.solve(metric, b)
-    steps = steps @ torch.linalg.inv(b.T @ steps)  # [D, K]
+    steps = (steps @ torch.linalg.inv(b.T @ steps))[:, : y.shape[1]]  # [D, K]
     return Fit(unwhiten_steps(steps.T, statistics).float(), labels.double().std(0), scores[best], RIDGE[best])
 
 

@@ -6,6 +6,7 @@ deceive it, and another estimator disagrees.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -45,10 +46,11 @@ class Goal:
     surer: float = 0.0  # how far beyond the target is aimed at, where more is as good
 
     def miss(self, read: Any) -> float:
-        """The error over what is tolerated: at most 1 is good."""
-        if self.enough:
-            return 2 - self.value(read) / self.tolerance
-        return abs(self.value(read) - self.target) / self.tolerance
+        """The error over what is tolerated: at most 1 is good; infinite where nothing is read."""
+        value = self.value(read)
+        if math.isnan(value):
+            return math.inf
+        return 2 - value / self.tolerance if self.enough else abs(value - self.target) / self.tolerance
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class Loop:
             return goal.value(self.look({**steps, goal.name: goal.sign * x}))
 
         now, aim = reading(goal.sign * steps[goal.name]), goal.target + goal.surer
-        if goal.enough and now >= goal.target:
+        if math.isnan(now) or (goal.enough and now >= goal.target):
             return steps[goal.name]
         return goal.sign * self.meet(reading, goal.sign * steps[goal.name] + (aim - now) / goal.slope, aim)
 
@@ -121,7 +123,9 @@ class Loop:
             for x in np.linspace(guess - width, guess + width, count).clip(-self.bound, self.bound).tolist():
                 if x not in read:
                     read[x] = reading(x)
-            xs = np.array(sorted(read))
+            xs = np.array(sorted(x for x, value in read.items() if not math.isnan(value)))
+            if not len(xs):
+                return guess
             guess = crossing(xs, rising(np.array([read[x] for x in xs.tolist()])), target)
         return guess
 

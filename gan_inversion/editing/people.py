@@ -13,8 +13,9 @@ from torch import Tensor
 from ..assets.trained import load_trained, save_tensors, whole
 from ..estimators.identity import dlib_resnet
 from ..faces.traits import Traits, read_traits
-from ..interfaces import Generator
-from ..spaces.p_space import to_p
+from ..interfaces import Generator, Latents
+from ..latents import render
+from ..spaces.p_space import from_p, to_p
 from ..spaces.population import sample_w
 from .search import render_w
 
@@ -22,6 +23,10 @@ PEOPLE = "people"  # what their file says it is
 LIKE = 100  # of the nearest are people like someone
 # Readings by which people are alike, and the difference of each that weighs as much as any other's.
 SCALES = {"ita": 8.0, "hair_l": 8.0, "hair_texture": 0.08, "nose_width": 0.012, "lip_thickness": 0.009, "iris_l": 8.0}
+HAIR = "hair_darkness"  # the label that is fitted to people's readings
+# Of the rows of ws, as shares: those before make the face and its age, those after the light. A step in these alone leaves
+# the person; in all rows it follows what dark hair comes with among people.
+HAIR_ROWS = (0.375, 0.75)
 STRANGERS = 0.5  # dlib's distance that weighs as much as all readings a scale apart
 
 
@@ -46,6 +51,33 @@ class People:
             apart = (self.identity - dlib_resnet(str(image.device)).embed(image).cpu()).square().sum(1)
         nearest = (off.mean(1) + apart / STRANGERS**2).topk(min(LIKE, len(off)), largest=False).indices
         return to_p(sample_w(generator, len(off), self.seed)[1][nearest.sort().values])
+
+
+def hair_and_skin(people: People, generator: Generator) -> tuple[Tensor, Tensor]:
+    """w [N, D] of the samples, and [N, 2] what is read of them: darkness of the hair (-L*), tone of the skin (ITA)."""
+    places = [list(SCALES).index(name) for name in ("hair_l", "ita")]
+    labels = people.readings[:, places].double() * torch.tensor([-1.0, 1.0], dtype=torch.float64)
+    return sample_w(generator, len(labels), people.seed)[1], labels
+
+
+def in_rows_of_hair(vector: Tensor, num_ws: int) -> Tensor:
+    """[D] -> [L, D], 0 in other rows."""
+    first, end = (round(share * num_ws) for share in HAIR_ROWS)
+    rows = torch.zeros(num_ws, 1)
+    rows[first:end] = 1
+    return rows * vector
+
+
+def hair_answer(generator: Generator, w: Tensor, step: Tensor, progress: Callable[[], None] = lambda: None) -> float:
+    """By how much L* falls, on the mean over samples w [N, D], along a step [L, D] in P; NaN where no hair is read."""
+    falls = []
+    for one in w:
+        p = to_p(one.expand(step.shape))
+        looks = (render(generator, Latents(from_p(p + sign * step)), 256) for sign in (-1, 1))
+        before, after = (read_traits(image).hair_l for image in looks)
+        falls.append((before - after) / 2)
+        progress()
+    return float(torch.tensor(falls).nanmean())
 
 
 def measure_people(generator: Generator, count: int, seed: int, progress: Callable[[], None] = lambda: None) -> People:

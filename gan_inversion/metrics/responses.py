@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..editing.edits import TRAITS, Reading
+from ..editing.edits import HELD, OFFERED, Reading
 from ..editing.files import Directions
-from ..editing.labels import LABELS, log_odds
+from ..editing.labels import log_odds
 from ..interfaces import Generator, Latents
 from ..latents import render
 from .reconstruction import compare
@@ -25,7 +25,7 @@ def responses(
 ) -> dict[str, dict[str, list[float | None]]]:
     """w [N, D], fresh samples -> direction -> label or network of identity -> mean over faces at each of STEPS.
 
-    Age in years, gender as log-odds of male, shapes in deviations of people, hair in L*, skin in degrees of ITA; identity
+    Age in years, gender as log-odds of male, shapes and hair in deviations of people, skin in degrees of ITA; identity
     against the face at step 0 (FaceRes: cosine; dlib: distance). None where nothing could be read in any face.
     """
     reader, networks = Reading(directions), tuple(dict.fromkeys((judge(), "identity_dlib")))
@@ -33,15 +33,18 @@ def responses(
     for one in w:
         face = Latents(one.repeat(generator.num_ws, 1))
         unmoved = render(generator, face, SIZE)
+
+        def read(image: Tensor, unmoved: Tensor = unmoved) -> dict[str, float]:
+            labels = reader(image, (*OFFERED, HELD))
+            return {**labels, "gender": log_odds(labels["gender"]), **compare(unmoved, image, networks)}
+
+        there = read(unmoved)
         for name, rows in found.items():
-            row = []
-            for step in STEPS:
-                image = render(generator, Latents(directions.move(face.ws, {name: step})), SIZE)
-                read = reader(image, (*LABELS, *TRAITS))
-                row.append({**read, "gender": log_odds(read["gender"]), **compare(unmoved, image, networks)})
-            rows.append(row)
+            moved = (Latents(directions.move(face.ws, {name: step})) for step in STEPS if step)
+            row = [read(render(generator, one, SIZE)) for one in moved]
+            rows.append([*row[: len(row) // 2], there, *row[len(row) // 2 :]])
         progress()
-    return {name: _means(rows, (*LABELS, *TRAITS, *networks)) for name, rows in found.items()}
+    return {name: _means(rows, (*OFFERED, HELD, *networks)) for name, rows in found.items()}
 
 
 def _means(rows: list[list[dict[str, float]]], keys: tuple[str, ...]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""The report of many couples as a page for the browser: `report.html`, with its small pictures in `thumbs/` beside it.
+"""The report of many couples, or photographs, as a page for the browser: `report.html`, and small pictures in `thumbs/`.
 
 The page needs no network and may not use one. It holds all numbers, and asks for a picture only when it is scrolled into
-view: `thumbs/ID/{father,father_inversion,mother,mother_inversion,CHILD}.jpg`, each a link to the whole picture of the same
-name, `couples/ID/*.png`.
+view: `thumbs/ID/{father,father_inversion,mother,mother_inversion,CHILD}.jpg`, or `thumbs/ID/{aligned,inversion,EDIT}.jpg`,
+each a link to the whole picture of the same name, `couples/ID/*.png` or `photographs/ID/*.png`.
 """
 
 from __future__ import annotations
@@ -42,23 +42,27 @@ def page(
     settings: Mapping[str, Any],
     facts: Mapping[str, Any],
     title: str,
+    kind: str = "couples",
 ) -> str:
     """The whole page. Ids, paths, notes and errors come from strangers: they are escaped wherever they go.
 
     `rows`: a flat mapping per child, those of a couple in sequence; a couple without children has one whose "child" is
-    "". Known columns are laid out (id, child, status, error, father_*, ...), any other is shown, sorted and filtered all
-    the same. `statuses`: metric -> "held out" or "optimised". `facts`: what made the pictures; "interrupted" is said in
-    the footer.
+    "". Of photographs (`kind`) one per edit, and "edit". Known columns are laid out (id, child, status, error, father_*,
+    ...), any other is shown, sorted and filtered all the same. `statuses`: metric -> "held out" or "optimised". `facts`:
+    what made the pictures; "interrupted" is said in the footer.
     """
     full = [{**row, **_reason(row)} for row in rows]
     columns = list(dict.fromkeys(column for row in full for column in row))
     data = {
         "facts": {**SYNTHETIC, **facts},
+        "kind": kind,
         "columns": columns,
         "rows": [[_plain(row.get(column)) for column in columns] for row in full],
         "statuses": dict(statuses),
     }
-    return fill("batch.html", title=title, footer=footer_of(facts), settings=settings, facts=facts, data=data)
+    return fill(
+        "batch.html", title=title, footer=footer_of(facts), settings=settings, facts=facts, data=data, kind=kind
+    )
 
 
 def _reason(row: Mapping[str, Any]) -> dict[str, str]:
@@ -66,7 +70,7 @@ def _reason(row: Mapping[str, Any]) -> dict[str, str]:
     error = str(row.get("error") or "")
     if not error:
         return {}
-    paths = [str(row[key]) for key in ("father", "mother") if row.get(key)]
+    paths = [str(row[key]) for key in ("father", "mother", "photo") if row.get(key)]
     for name in sorted({*paths, *(PurePath(path).name for path in paths)}, key=len, reverse=True):
         error = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "…", error)
     return {"reason": re.sub(r"\d+(?:\.\d+)?", "…", error)}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from ..blending.walk import Walk
 from ..editing.edits import NOTICED, Edited
 from ..editing.files import Directions
 from ..faces.paste import paste_back
-from ..image import COMPOSITE_SOURCE_TYPE, load_photo, save_composite, to_tensor
+from ..image import COMPOSITE_SOURCE_TYPE, Photo, save_composite, to_tensor
 from ..interfaces import AlignedFace, Generator, Inversion
 from ..latents import save_latents
 from ..losses.prior import p_norm
@@ -21,11 +22,13 @@ from ..metrics.verdict import Verdict, judge, verdict_of
 from ..runtime import versions
 from . import video
 from .contact_sheet import tiles_sheet
-from .family import decode, facts_of
+from .family import facts_of
 from .pages import fitted, save_before_after
 from .run_folder import RunFolder, footer_of
 
 SUMMARY = "edit.json"
+
+Whole = Callable[[], Photo]  # reads a photograph at its full size
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,10 @@ class Subject:
 
     inversion: Inversion
     face: AlignedFace | None = None
-    photo: str = ""  # path
+    photo: Whole | None = None
     told: Mapping[str, Any] | None = None  # what the summary says of the inversion
     pursued: Sequence[str] = ()  # metrics that were optimised
+    judge: str | None = None  # the metric that verdicts are given by; None: the best that this machine has
 
 
 def names_of(count: int) -> list[str]:
@@ -53,12 +57,15 @@ def report(
     folder: RunFolder,
     subject: Subject,
     edits: Mapping[str, Edited],
+    pictures: Mapping[str, np.ndarray],
     generator: Generator,
     paste: bool,
 ) -> dict[str, dict[str, Any]]:
-    """Write everything but the film; returns what the summary will say of each edit."""
+    """Write everything but the film; returns what the summary will say of each edit.
+
+    pictures: of `inversion` and of each edit, uint8 [R, R, 3].
+    """
     facts = facts_of(generator, [subject.inversion])
-    pictures = decode({"inversion": subject.inversion.latents} | {n: e.latents for n, e in edits.items()}, generator)
     before = pictures["inversion"] if subject.face is None else subject.face.pixels
     for name, picture in pictures.items():
         folder.synthetic(f"{name}.png", picture, {**facts, "picture": name})
@@ -76,16 +83,16 @@ def report(
     latents = {"inversion": subject.inversion.latents} | {name: edited.latents for name, edited in edits.items()}
     save_latents(folder.path("latents.safetensors"), latents, generator.sha256, "interrupted" in facts)
     return {
-        name: _describe(edited, _verdict(before, pictures[name], subject.pursued, generator), generator)
+        name: _describe(edited, _verdict(before, pictures[name], subject, generator), generator)
         for name, edited in edits.items()
     }
 
 
-def _verdict(before: np.ndarray, after: np.ndarray, pursued: Sequence[str], generator: Generator) -> Verdict | None:
+def _verdict(before: np.ndarray, after: np.ndarray, subject: Subject, generator: Generator) -> Verdict | None:
     """Is the face of one picture still that of the other? Nobody can say of what is no face."""
     if generator.domain != "face":
         return None
-    return verdict_of(compare(to_tensor(before), to_tensor(after), [judge()]), pursued)
+    return verdict_of(compare(to_tensor(before), to_tensor(after), [subject.judge or judge()]), subject.pursued)
 
 
 def _paste(
@@ -96,10 +103,10 @@ def _paste(
     facts: Mapping[str, Any],
 ) -> None:
     """`NAME_pasted.png` at the photograph's own size, one photograph in memory at a time, and a slider over both."""
-    assert subject.face is not None
+    assert subject.face is not None and subject.photo is not None
     shown: dict[str, np.ndarray] = {}
     for name, edited in edits.items():
-        photo = load_photo(subject.photo, whole=True)
+        photo = subject.photo()
         shown.setdefault("photograph", fitted(photo.pixels))
         paste_back(photo.pixels, pictures[name], subject.face)
         marks = {**facts, "DigitalSourceType": COMPOSITE_SOURCE_TYPE, "picture": f"{name} in its photograph"}
@@ -166,5 +173,5 @@ def table(told: Mapping[str, Mapping[str, Any]]) -> str:
         for label, before in one["before"].items():
             moved = one["side_effects"].get(label)
             note = "asked for" if moved is None else f"side effect {moved:+.1f} deviations"
-            lines.append(f"  {label:10} {before:7.2f} -> {one['after'][label]:7.2f}   {note}")
+            lines.append(f"  {label:13} {before:7.2f} -> {one['after'].get(label, math.nan):7.2f}   {note}")
     return "\n".join(lines)

@@ -104,32 +104,32 @@ class InversionBar:
 
 
 class BatchBar:
-    """Couples done, faces inverted, failures, rate, time left. Elsewhere than on a terminal, a line every 30 seconds."""
+    """Items done, faces inverted, failures, rate, time left. Elsewhere than on a terminal, a line every 30 seconds."""
 
-    def __init__(self, total: int, before: int = 0) -> None:
-        # The mean rate: between couples only steps are shown, which a moving one would take for no time.
-        self._bar = _bar(total=total, initial=before, desc="couples", unit="couple", smoothing=0)
-        self._told, self._couples, self._steps = "", before, dict[int, float]()
+    def __init__(self, total: int, kind: str = "couples", before: int = 0) -> None:
+        # The mean rate: between items only steps are shown, which a moving one would take for no time.
+        self._bar = _bar(total=total, initial=before, desc=kind, unit=kind.removesuffix("s"), smoothing=0)
+        self._kind, self._told, self._done, self._steps = kind, "", before, dict[int, float]()
 
     def __enter__(self) -> BatchBar:
         return self
 
-    def show(self, couples: int, inverted: int, found: int, failed: int) -> None:
+    def show(self, done: int, inverted: int, found: int, failed: int) -> None:
         faces = f"{inverted} faces inverted, {found} in the store" if found else f"{inverted} faces inverted"
-        self._told = f"{faces}, {failed} couples failed"
+        self._told = f"{faces}, {failed} {self._kind} failed"
         self._bar.set_postfix_str(self._told, refresh=False)
-        self._couples = couples
+        self._done = done
         self._steps.clear()
-        self._bar.update(couples - self._bar.n)
+        self._bar.update(done - self._bar.n)
 
     def step(self, step: Step) -> None:
-        """A step of some face: a sign of life between couples."""
+        """A step of some face: a sign of life between items."""
         self._bar.set_postfix_str(
             ", ".join(filter(None, [self._told, f"step {step.step} of {step.steps}"])), refresh=False
         )
         self._steps[step.face] = step.step / max(step.steps, 1)
         if self._bar.total == 1:  # else it would stand at 0 until the end
-            self._bar.update(round(max(self._couples, min(0.9, sum(self._steps.values()) / 2)) - self._bar.n, 2))
+            self._bar.update(round(max(self._done, min(0.9, sum(self._steps.values()) / 2)) - self._bar.n, 2))
         else:
             self._bar.update(0)
 

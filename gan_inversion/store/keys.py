@@ -12,6 +12,7 @@ ELSEWHERE = ("output_dir", "overwrite", "private", "runner", "store", "photos", 
              "of_child", "parent", "tree", "manifest", "retry_failed", "verify", "data", "mark", "tensorboard")  # fmt: skip
 FILES = (
     "child.directions",
+    "directions",
     "inherit.path",
     "inherit.people",
 )  # settings of a row that name a file, or an entry of the catalogue

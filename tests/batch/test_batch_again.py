@@ -17,7 +17,7 @@ from PIL import Image
 
 from gan_inversion.batch import work as batch
 from gan_inversion.batch.couples import Couple, Manifest
-from gan_inversion.batch.schedule import Couples
+from gan_inversion.batch.schedule import Items
 from gan_inversion.batch.state import Counts, Todo
 from gan_inversion.errors import StorageError, UserError
 from gan_inversion.inversion.starts import FromEncoder, FromInversion
@@ -61,15 +61,15 @@ def test_ctrl_c_in_a_changed_batch_tells_what_is_not_done(
     photos = make_photos(Path("photos"), 4)
     make_manifest(Path("couples.csv"), 20, photos, weight=lambda i: 0.5)
     assert "20 of 20 couples done" in batch_here()
-    kept, asked = Couples.keep, []
+    kept, asked = Items.keep, []
 
-    def keep(self: Couples, number: int, result: Any) -> None:
+    def keep(self: Items, number: int, result: Any) -> None:
         kept(self, number, result)
-        if isinstance(result, batch.CoupleDone) and not asked:
+        if isinstance(result, batch.Done) and not asked:
             asked.append(number)
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(Couples, "keep", keep)
+    monkeypatch.setattr(Items, "keep", keep)
     if where == "table":
         make_manifest(Path("couples.csv"), 20, photos, weight=lambda i: 0.1 if i % 2 else 0.5)
         said = batch_here(error=KeyboardInterrupt)
@@ -79,7 +79,7 @@ def test_ctrl_c_in_a_changed_batch_tells_what_is_not_done(
     assert f"{done} of 20 couples done, 0 failed, {20 - done} not done" in said
     assert (10 if where == "table" else 0) < done < 20
     assert statuses().count("not done") == 20 - done
-    monkeypatch.setattr(Couples, "keep", kept)
+    monkeypatch.setattr(Items, "keep", kept)
     assert f"20 of 20 couples done, 0 failed, 0 not done ({done} by earlier runs)" in batch_here(
         *["seed=9"] * (where == "config")
     )
@@ -229,7 +229,7 @@ def test_a_damaged_marker_is_no_marker(batch_here: RunBatch) -> None:
     make_manifest(Path("couples.csv"), 1, make_photos(Path("photos"), 2))
     batch_here()
     marker = Path("out/couples/c00000/done.json")
-    marker.write_text(json.dumps({"couple": json.loads(marker.read_text())["couple"]}))
+    marker.write_text(json.dumps({"item": json.loads(marker.read_text())["item"]}))
     assert "(0 by earlier runs)" in batch_here()
 
 
@@ -261,7 +261,7 @@ def test_copies_keep_no_other_face_waiting(tmp_path: Path) -> None:
         (tmp_path / f"p/m{i:02d}").write_bytes(b"mother%02d" % i)
     couples = [Couple(f"c{i}", f"p/f{i}", f"p/m{i:02d}", (), ()) for i in range(20)]
     todo = (Todo(couple, "", place, (6, 8)) for place, couple in enumerate(couples))
-    work = Couples(
+    work = Items(
         todo, Manifest(couples, Folder(str(tmp_path))), Folder(str(tmp_path / "out")), Counts(20), lambda: None
     )
     given = [work.take(1) for _ in range(8)]

@@ -36,7 +36,7 @@ def statuses(out: str = "out") -> list[str]:
 # ------------------------------------------------------------------ failures of one
 
 
-@pytest.mark.parametrize("place", ["read_photo", "save_couple"])
+@pytest.mark.parametrize("place", ["read_photo", "save_item"])
 def test_memory_that_runs_out_is_one_item_s_failure(
     place: str, batch_here: RunBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:

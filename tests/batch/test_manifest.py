@@ -54,7 +54,7 @@ def memory() -> str:
 def couples(place: Path, text: str, check: Callable[[Mapping[str, Any]], None] = nothing) -> Sequence[Couple]:
     path = place / "couples.csv"
     path.write_text(text)
-    return read_manifest(str(path), check).couples
+    return read_manifest(str(path), check).items
 
 
 def problems(url: str | Path, check: Callable[[Mapping[str, Any]], None] = nothing) -> list[str]:
@@ -105,7 +105,7 @@ def test_the_same_in_every_format(place: Path) -> None:
         writer.writerows(rows)
     (place / "c.jsonl").write_text("".join(json.dumps({**r, "id": int(str(r["id"]))}) + "\n" for r in rows))
     pq.write_table(pa.Table.from_pylist([{**dict.fromkeys(names), **r} for r in rows]), place / "c.parquet")
-    found = [read_manifest(str(place / f"c.{suffix}"), nothing).couples for suffix in ("csv", "jsonl", "parquet")]
+    found = [read_manifest(str(place / f"c.{suffix}"), nothing).items for suffix in ("csv", "jsonl", "parquet")]
     assert found[0] == found[1] == found[2]
     assert found[0][0].settings == (("child.age", 8), ("diversity", 0.5), ("seed", 3))
     assert found[0][1].notes == (("note_ok", "true"),)
@@ -118,7 +118,7 @@ def test_a_folder(place: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
     manifest = read_manifest(f"{place}/families", nothing)
-    assert manifest.couples == [
+    assert manifest.items == [
         Couple("a", "a/Father.jpeg", "a/mother.webp", (), ()),
         Couple("b", "b/father.JPG", "b/mother.png", (), ()),
     ]
@@ -180,7 +180,7 @@ def test_everything_on_far_storage(memory: str) -> None:
     rows = [{"id": i, "father": path, "mother": path} for i, path in enumerate(paths)]
     far.write("lists/c.jsonl", "\n".join(map(json.dumps, rows)).encode())
     manifest = read_manifest(f"{memory}/lists/c.jsonl", nothing)
-    assert len(manifest.couples) == 43
+    assert len(manifest.items) == 43
     for path in paths:
         folder, name = manifest.photo(path)
         assert folder.read(name) == b"x"
@@ -214,7 +214,7 @@ def test_at_the_root_of_a_storage() -> None:
     with pytest.raises(UserError, match=rf"father {name}.jpg: no such file"):
         read_manifest(f"memory://{name}.csv", nothing)
     root.write(f"{name}.jpg", b"x")
-    assert len(read_manifest(f"memory://{name}.csv", nothing).couples) == 1
+    assert len(read_manifest(f"memory://{name}.csv", nothing).items) == 1
     fsspec.filesystem("memory").rm([f"/{name}.csv", f"/{name}.jpg"])
 
 
@@ -224,7 +224,7 @@ def test_a_folder_on_far_storage(memory: str) -> None:
     (problem,) = problems(memory)
     assert problem.startswith("b: no father.* in it (.jpg, ")
     Folder(memory).write("b/father.png", b"x")
-    ids = [(couple.id, couple.father) for couple in read_manifest(f"{memory}/", nothing).couples]
+    ids = [(couple.id, couple.father) for couple in read_manifest(f"{memory}/", nothing).items]
     assert ids == [("a", "a/father.jpg"), ("b", "b/father.png")]
 
 
@@ -233,7 +233,7 @@ def test_equal_settings_are_checked_once_and_shared(place: Path) -> None:
     lines = "".join(f'{{"id": {i}, "father": "photos/dad.jpg", "mother": "photos/mum.jpg", "seed": 1, "weight": {w}}}\n'
                     for i, w in enumerate(("1", "1.0", "true", "1", "true")))  # fmt: skip
     (place / "c.jsonl").write_text(lines)
-    found = read_manifest(str(place / "c.jsonl"), lambda settings: seen.append(dict(settings))).couples
+    found = read_manifest(str(place / "c.jsonl"), lambda settings: seen.append(dict(settings))).items
     assert repr(seen) == repr([{"blend.weight": w, "seed": 1} for w in (1, 1.0, True)])
     assert [repr(couple.settings[0][1]) for couple in found] == ["1", "1.0", "True", "1", "True"]
     assert found[0].settings is found[3].settings
@@ -319,7 +319,7 @@ def test_values_of_other_kinds(place: Path) -> None:
 def test_whole_numbers_that_a_data_frame_made_floats(place: Path) -> None:
     ours = {"father": "photos/dad.jpg", "mother": "photos/mum.jpg"}
     pq.write_table(pa.Table.from_pylist([{"id": 1, **ours, "seed": 3.0}, {"id": 2, **ours}]), place / "c.parquet")
-    first, second = read_manifest(str(place / "c.parquet"), nothing).couples
+    first, second = read_manifest(str(place / "c.parquet"), nothing).items
     assert repr(first.settings) == repr((("seed", 3),))
     assert (second.id, second.settings) == ("2", ())
 
@@ -415,7 +415,7 @@ def test_a_couple_takes_less_than_a_kilobyte(tmp_path: Path) -> None:
     url = write_couples(tmp_path, N // 10, 10)
     tracemalloc.start()
     manifest = read_manifest(url, nothing)
-    kept, most = (size / len(manifest.couples) for size in tracemalloc.get_traced_memory())
+    kept, most = (size / len(manifest.items) for size in tracemalloc.get_traced_memory())
     tracemalloc.stop()
     assert kept < 1000
     assert most < 2500  # while it is read
@@ -431,7 +431,7 @@ def test_a_hundred_thousand_couples_in_ten_seconds(
     manifest = read_manifest(url, nothing)
     seconds = time.perf_counter() - begin
     shutil.rmtree(tmp_path / "photos")
-    assert len(manifest.couples) == N
+    assert len(manifest.items) == N
     with capsys.disabled():
         print(f"\n{N:,} couples of {photos:,} photographs: checked in {seconds:.1f} s")
     assert seconds < 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,18 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from gan_inversion.editing.files import load_directions, load_regions
+from gan_inversion.editing import people as people_module
+from gan_inversion.editing.files import Directions, load_directions, load_regions, save_directions
+from gan_inversion.editing.people import People, save_people
 from gan_inversion.editing.search import draw_w, search
 from gan_inversion.errors import UserError
+from gan_inversion.faces.traits import Traits
 from gan_inversion.generators.tiny import Tiny, tiny
 from gan_inversion.interfaces import Latents
 from gan_inversion.latents import save_latents
 from gan_inversion.metrics.regions import check_regions
+from gan_inversion.spaces.p_space import unwhiten_steps, whiten
+from gan_inversion.spaces.population import sample_w
 from tests.conftest import CHILD, Ran, real
 
 Run = Callable[..., Ran]
@@ -103,6 +109,41 @@ def test_stored_directions_are_measured(run: Run, tmp_path: Path) -> None:
         found.append(one["age"])
     assert found[0] != found[1]
     assert (tmp_path / "pca_measured/strips.png").exists()
+
+
+def test_a_direction_of_hair_beside_others(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand: hair is the third whitened coordinate, in the rows that make it; what others change it leaves alone."""
+    generator, ws = tiny(), sample_w(tiny(), 400, 7)[1]
+    coordinates = whiten(ws, generator.statistics())
+    readings = torch.full((400, 6), torch.nan)
+    readings[:, 0], readings[:, 1] = 8 * coordinates[:, 1], 30 - 10 * (coordinates[:, 2] + coordinates[:, 0]).float()
+    people = People(readings, torch.randn(400, 128, generator=torch.Generator().manual_seed(0)), 7)
+    save_people(tmp_path / "people.safetensors", people, generator, {})
+    others = readings.clone()
+    others[:, 1] = 30 - 10 * coordinates[:, 3].float()
+    save_people(tmp_path / "others.safetensors", replace(people, readings=others), generator, {})
+    steps = unwhiten_steps(torch.eye(generator.w_dim)[0], generator.statistics()).float()
+    save_directions(tmp_path / "d.safetensors", Directions({"age": steps}, {"age": 9.0}, "p"), generator, {})
+    save_directions(tmp_path / "w.safetensors", Directions({"age": steps}, {}, "w"), generator, {})
+    monkeypatch.setattr(people_module, "read_traits", lambda image: Traits(hair_l=50 * (1 - image.mean().item())))
+    base = ["find_directions", "method=people", "generator=tiny", "threads=1", "held_out=2", "identity_weight=0"]
+    base += ["directions=d.safetensors"]
+    run(*base, "people=people.safetensors", "output_dir=out")
+    found = load_directions(str(tmp_path / "out/directions.safetensors"), generator)
+    assert torch.equal(found["age"], steps) and set(found.deviations) == {"age", "hair_darkness"}
+    hair = found["hair_darkness"]
+    moving = hair.abs().sum(1) > 0
+    assert moving.tolist() == [3 <= row < 6 for row in range(8)]
+    whitened = (hair[moving][0].double() @ generator.statistics().p_whiten.double()).abs()
+    assert whitened.argmax() == 2 and whitened[[0, 1, 3]].max() < 0.2 * whitened[2]
+    run(*base, "people=others.safetensors", "output_dir=other")
+    assert not torch.equal(
+        load_directions(str(tmp_path / "other/directions.safetensors"), generator)["hair_darkness"], hair
+    )
+    monkeypatch.setattr(people_module, "read_traits", lambda image: Traits())
+    keys = (*base, "people=people.safetensors")
+    assert "in none of these pictures hair could be read" in run(*keys, "output_dir=no", code=1).stderr
+    assert "not straight in P" in run(*keys, "directions=w.safetensors", "output_dir=no", code=1).stderr
 
 
 @pytest.mark.weights

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from gan_inversion.commands.demo_photos import drawn_photograph
-from gan_inversion.editing.edits import Reading
+from gan_inversion.editing.edits import OFFERED, Reading
 from gan_inversion.editing.files import Directions, save_directions
 from gan_inversion.editing.labels import LABELS
 from gan_inversion.editing.reader import fit_reader
@@ -28,12 +28,12 @@ Run = Callable[..., Ran]
 BASE = ["generator=tiny", "threads=1", "directions=d.safetensors", "latents=me.safetensors", "hold=0"]
 
 
-def read(self: Reading, picture: torch.Tensor, names: Collection[str] = LABELS) -> dict[str, float]:
+def read(self: Reading, picture: torch.Tensor, names: Collection[str] = OFFERED) -> dict[str, float]:
     """Something smooth of a tiny picture for each label."""
-    parts = [part.mean().item() for part in picture[0].flatten().chunk(6)]
-    values = dict(zip(LABELS, (10 * part for part in parts), strict=True))
+    parts = [part.mean().item() for part in picture[0].flatten().chunk(len(OFFERED))]
+    values = dict(zip(OFFERED, (10 * part for part in parts), strict=True))
     values |= {"age": 40 + 200 * parts[0], "gender": 1 / (1 + 2.718281828 ** (-20 * parts[1]))}
-    return {name: values[name] for name in LABELS if name in names}
+    return {name: values[name] for name in OFFERED if name in names}
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def me(tmp_path: Path, generator: Tiny, monkeypatch: pytest.MonkeyPatch) -> Path
     monkeypatch.setattr("gan_inversion.report.edit._verdict", lambda *parts: None)
     source = torch.Generator().manual_seed(5)
     reader = fit_reader(torch.randn(10, 128, generator=source), torch.rand(10, 2, generator=source) * 30)
-    vectors = {name: 0.3 * torch.randn(16, generator=source) for name in LABELS}
+    vectors = {name: 0.3 * torch.randn(16, generator=source) for name in OFFERED}
     directions = Directions(vectors, dict.fromkeys(LABELS, 5.0), "w", reader)
     save_directions(tmp_path / "d.safetensors", directions, generator, {})
     save_directions(tmp_path / "other.safetensors", Directions({"age": torch.ones(16)}, {}, "w"), generator, {})
@@ -64,6 +64,7 @@ CHANGES = [
     "pitch=1",
     "smile=1",
     "eyes_open=1",
+    "hair_darkness=1",
     "steps.age=1",
     "bound=0.5",
     "latents=she.safetensors:she",
@@ -72,7 +73,7 @@ CHANGES = [
 
 
 def test_each_key_moves_the_edit(run: Run, me: Path, tmp_path: Path) -> None:
-    """Age, gender, yaw, pitch, smile, eyes_open, steps, bound, latents and directions."""
+    """Age, gender, yaw, pitch, smile, eyes_open, hair_darkness, steps, bound, latents and directions."""
     found = set()
     for i, change in enumerate(["yaw=-1", *CHANGES]):
         run("edit", *BASE, "yaw=-1", *change.split(), f"output_dir=out{i}")
@@ -87,8 +88,8 @@ def test_what_lies_in_the_folder(run: Run, me: Path, tmp_path: Path) -> None:
     document = json.loads((out / "edit.json").read_text())
     one = document["edits"]["edit"]
     assert one["asked_for"] == {"age": 50, "smile": 1}
-    assert set(one["before"]) == set(one["after"]) == set(LABELS)
-    assert set(one["side_effects"]) == set(LABELS) - {"age", "smile"}
+    assert set(one["before"]) == set(one["after"]) == set(OFFERED)
+    assert set(one["side_effects"]) == set(OFFERED) - {"age", "smile"}
     assert {*document["files"], "edit.json"} == {path.name for path in out.iterdir() if path.is_file()}
     assert torch.equal(ws_of(out, "inversion"), load_file(me / "me.safetensors")["ws"])
     page = (out / "before_after.html").read_text()

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gan_inversion.editing import edits
-from gan_inversion.editing.edits import Edit, Reading, known
+from gan_inversion.editing.edits import OFFERED, Edit, Reading, known
 from gan_inversion.editing.files import Directions, load_directions
 from gan_inversion.editing.labels import LABELS, log_odds
 from gan_inversion.editing.refined import carried, moved
@@ -95,6 +95,35 @@ def test_what_cannot_be_reached_is_the_nearest(generator: Tiny, world: None, cap
     assert "eyes_open 3.0 (read 0.90)" in caplog.text
     baby = Edit({"age": 0.0}, bound=9.0)(FACE, DIRECTIONS, generator)  # read as half a year at the least
     assert baby.reached
+    with caplog.at_level(logging.WARNING):  # what is too young for these directions is as young as they go
+        small = Edit({"age": 0.5}, bound=2.0)(FACE, DIRECTIONS, generator)
+    assert not small.reached and small.after["age"] == 12
+    assert "age 0.5 (read 12.00)" in caplog.text
+
+
+def test_hair_is_darkened_where_there_is_any(
+    generator: Tiny, world: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A head on which none is read, from the beginning or from some step on, is told of and costs nothing."""
+    seen = Directions({**VECTORS, "hair_darkness": torch.eye(16)[9]}, DIRECTIONS.deviations, "w")
+
+    def with_hair(below: float) -> None:
+        def reading(self: Reading, picture: torch.Tensor, names: Collection[str] = OFFERED) -> dict[str, float]:
+            dark = picture[0, 9].item()
+            return {**read(self, picture, names), **({"hair_darkness": dark} if dark < below else {})}
+
+        monkeypatch.setattr(Reading, "__call__", reading)
+
+    with_hair(below=9)
+    edited = Edit({"hair_darkness": 1.2})(FACE, seen, generator)
+    assert edited.reached and edited.after["hair_darkness"] == pytest.approx(1.2, abs=0.3)
+    with_hair(below=0.5)
+    beyond = Edit({"hair_darkness": 1.2})(FACE, seen, generator)
+    assert not beyond.reached
+    with_hair(below=-1)
+    bald = Edit({"hair_darkness": 1.2, "yaw": 1.0})(FACE, seen, generator)
+    assert not bald.reached and bald.after["yaw"] == pytest.approx(1, abs=0.3)
+    assert "no hair can be read in this face" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -106,6 +135,7 @@ def test_what_cannot_be_reached_is_the_nearest(generator: Tiny, world: None, cap
         ),
         ({"age": 300.0}, "age=300.0: 0 to 80 was measured"),
         ({"smile": 5.0}, "smile=5.0: -3 to 3 was measured"),
+        ({"hair_darkness": 3.0}, "hair_darkness=3.0: -2.5 to 1.5 was measured"),
         ({"gender": "boy"}, "gender=boy: choose female or male"),
         ({}, "nothing is asked for"),
     ],
@@ -115,7 +145,7 @@ def test_impossible_wishes(wishes: dict[str, Any], message: str) -> None:
         Edit(wishes)
     with pytest.raises(UserError, match="bound=0: must be above 0"):
         Edit({"age": 8.0}, bound=0.0)
-    assert all(name in known() for name in LABELS)
+    assert all(name in known() for name in OFFERED)
 
 
 def test_a_refinement_goes_with_what_it_was_found_for() -> None:

@@ -193,6 +193,31 @@ def test_the_page_as_it_opens(folder: Path) -> None:
 
 
 @pytest.mark.processes
+def test_photographs_and_their_edits(tmp_path: Path) -> None:
+    """The same page: a photograph instead of parents, edits instead of children."""
+    base = {"status": "done", "photo": "photos/me.jpg", "inversion_lpips_vgg": 0.2, "inversion_p_norm": 1.0}
+    asked = [
+        {"asked_smile": 1.5, "read_smile": 1.4, "reached": False},
+        {"asked_steps.yaw": 2, "verdict": "a look-alike"},
+    ]
+    rows = [{"id": "me", **base, "edit": f"edit_{i:02d}", "p_norm": 0.5 + i, **one} for i, one in enumerate(asked)]
+    failed = {"id": "no", "edit": "", "status": "failed", "error": "no.jpg: no face.", "photo": "no.jpg"}
+    (tmp_path / "thumbs/me").mkdir(parents=True)
+    for name in ("aligned", "inversion", "edit_00", "edit_01"):
+        (tmp_path / f"thumbs/me/{name}.jpg").write_bytes(thumbnail(TILE, True))
+    text = page([*rows, failed], STATUSES, {}, FACTS, "photographs", "photographs")
+    elements = browse(text, tmp_path)
+    assert "no picture" not in elements and int(fact(elements, "loaded")) == 4
+    assert 'href="photographs/me/edit_01.png"' in elements and 'href="photographs/me/before_after.html"' in elements
+    assert "smile, asked 1.50" in elements and "steps.yaw" in elements and "a look-alike" in elements
+    assert "not reached" in elements and "failed: no.jpg: no face." in elements and "photo no.jpg" in elements
+    assert "2 photographs of 2" in elements and "couple" not in re.sub(
+        r"<style.*?</style>|data-couple", "", elements, flags=re.S
+    )
+    assert shown(browse(text, tmp_path, q="lpips_vgg>0.1 inversion_p_norm=1")) == ["me"]
+
+
+@pytest.mark.processes
 def test_a_missing_thumbnail_is_no_broken_picture(tmp_path: Path) -> None:
     elements = browse(make_page(couple("a", 0.1)), tmp_path)
     assert "<img " not in elements

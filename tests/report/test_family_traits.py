@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gan_inversion.batch.couples import Couple
-from gan_inversion.batch.folder import rows_of
+from gan_inversion.batch.families import rows_of
 from gan_inversion.errors import UserError
 from gan_inversion.faces.traits import UNREAD, Traits
 from gan_inversion.latents import to_json
