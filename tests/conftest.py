@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.hydra import Hydra
 from omegaconf import DictConfig
 
@@ -96,12 +97,20 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def composed_once() -> Iterator[None]:
-    """Hydra composes a command line twice, and tests ask for the same ones again: here each is composed once.
+    """Hydra composes a command line twice, and tests ask for the same ones again: here each is composed, and each file of
+    `configs/` parsed, once.
 
     No test changes a file of `configs/`, and what Hydra finds out by the first composition, `hydra.mode`, no config sets.
     """
     compose, get_mode = ConfigLoaderImpl.load_configuration, Hydra.get_mode
     known: dict[tuple[Any, ...], DictConfig] = {}
+    load, files = ConfigRepository.load_config, dict[tuple[Any, ...], Any]()
+
+    def load_once(self: ConfigRepository, config_path: str) -> Any:
+        key = (config_path, *(source.full_path() for source in self.get_sources()), Path.cwd())
+        if key not in files:
+            files[key] = load(self, config_path)
+        return copy.deepcopy(files[key])
 
     def compose_once(
         self: ConfigLoaderImpl, config_name: str, overrides: list[str], *more: Any, **named: Any
@@ -120,6 +129,7 @@ def composed_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ConfigLoaderImpl, "load_configuration", compose_once)
+        patch.setattr(ConfigRepository, "load_config", load_once)
         patch.setattr(Hydra, "get_mode", mode)
         yield
 

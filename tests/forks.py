@@ -90,6 +90,11 @@ class Forked:
             texts.append(file.read().decode())
         return texts[0], texts[1]
 
+    def said_so_far(self) -> str:
+        """Standard error until now."""
+        file = self._said[1]
+        return os.pread(file.fileno(), 2**20, 0).decode(errors="replace")
+
     def send_signal(self, number: int) -> None:
         os.kill(self.pid, number)
 
