@@ -39,7 +39,7 @@ lint: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/cffconvert --validate
 
 lock:
-	uv pip compile --quiet --extra demo --extra dev --extra ray --extra s3 --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate pyproject.toml -o requirements.lock.txt
+	uv pip compile --quiet --extra demo --extra dev --extra ray --extra s3 --extra onnx --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate pyproject.toml -o requirements.lock.txt
 
 clean:
 	rm -rf .venv build *.egg-info
