@@ -29,7 +29,8 @@ def configure(threads: int | None) -> None:
     half of a step's time. Keeping freed memory in the process makes a step about twice as fast, and changes no bit.
     """
     torch.set_num_threads(threads or cores())
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # As use_deterministic_algorithms(True, warn_only=True), which first imports torch's compiler: three seconds.
+    torch.set_deterministic_debug_mode("warn")
     # Deterministic mode fills each new tensor with NaN to expose reads of unwritten memory: a tenth of a step's time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False

@@ -7,8 +7,11 @@ import dataclasses
 import functools
 import logging
 import multiprocessing
+import os
 import runpy
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.hydra import Hydra
 from omegaconf import DictConfig
 
@@ -34,6 +38,8 @@ from gan_inversion.spaces.w_plus import WPlus
 from tests import forks
 
 ROOT = Path(__file__).resolve().parents[1]
+MEMORY = Path("/dev/shm")  # of Linux: a folder that is on no disk
+ROOM = 4e9  # bytes; all tests together keep a quarter of that at a time
 
 
 # Tests that share a costly fixture, or whose moments another's load would move: of each group one at a time, on one worker.
@@ -67,6 +73,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return Grouped(config, log)
 
 
+def pytest_configure() -> None:
+    """Temporary folders in memory, where there is enough: a disk takes 10 ms for each of 20,000 files."""
+    if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
+        os.environ["TMPDIR"] = str(MEMORY)  # workers and what they start have it too
+        tempfile.tempdir = None  # what was found before
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long ones begin first, so that the short ones fill the end."""
     items.sort(key=_length)
@@ -84,12 +97,20 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def composed_once() -> Iterator[None]:
-    """Hydra composes a command line twice, and tests ask for the same ones again: here each is composed once.
+    """Hydra composes a command line twice, and tests ask for the same ones again: here each is composed, and each file of
+    `configs/` parsed, once.
 
     No test changes a file of `configs/`, and what Hydra finds out by the first composition, `hydra.mode`, no config sets.
     """
     compose, get_mode = ConfigLoaderImpl.load_configuration, Hydra.get_mode
     known: dict[tuple[Any, ...], DictConfig] = {}
+    load, files = ConfigRepository.load_config, dict[tuple[Any, ...], Any]()
+
+    def load_once(self: ConfigRepository, config_path: str) -> Any:
+        key = (config_path, *(source.full_path() for source in self.get_sources()), Path.cwd())
+        if key not in files:
+            files[key] = load(self, config_path)
+        return copy.deepcopy(files[key])
 
     def compose_once(
         self: ConfigLoaderImpl, config_name: str, overrides: list[str], *more: Any, **named: Any
@@ -108,6 +129,7 @@ def composed_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ConfigLoaderImpl, "load_configuration", compose_once)
+        patch.setattr(ConfigRepository, "load_config", load_once)
         patch.setattr(Hydra, "get_mode", mode)
         yield
 

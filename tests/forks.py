@@ -32,7 +32,6 @@ PRELOADED = [
     "gan_inversion.commands.batch",
     "gan_inversion.components",
     "gan_inversion.generators.tiny",
-    "torch._inductor.config",
 ]
 
 
@@ -91,6 +90,11 @@ class Forked:
             texts.append(file.read().decode())
         return texts[0], texts[1]
 
+    def said_so_far(self) -> str:
+        """Standard error until now."""
+        file = self._said[1]
+        return os.pread(file.fileno(), 2**20, 0).decode(errors="replace")
+
     def send_signal(self, number: int) -> None:
         os.kill(self.pid, number)
 
@@ -123,7 +127,6 @@ def serve(place: socket.socket) -> int:
     for module in pkgutil.walk_packages(gan_inversion.__path__, "gan_inversion."):
         if module.name != "gan_inversion.execution.ray":  # Ray starts threads
             importlib.import_module(module.name)
-    importlib.import_module("torch._inductor.config")  # what torch imports when it is told to be deterministic
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the watchers
     while True:
         message, fds, _, _ = socket.recv_fds(place, 2**20, 3)

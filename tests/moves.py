@@ -84,6 +84,8 @@ MOVES = {
     # weights and training
     f"{SCRIPTS}::test_fetch_weights_lists_licences": "fetch_weights.only fetch_weights.list",
     f"{FILE}::test_converting": "convert_weights.input convert_weights.output convert_weights.overwrite",
+    "tests/generators/test_onnx_graph.py::test_stored_latents_are_drawn_elsewhere": """export_onnx.output
+        export_onnx.overwrite""",
     f"{OWN}::test_the_seed_of_the_demo_s_father": "demo_photos.seed",
     f"{CHILDREN}::test_directions_without_labels": "find_directions.method find_directions.count",
     f"{CHILDREN}::test_stored_directions_are_measured": "find_directions.directions",

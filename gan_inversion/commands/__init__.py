@@ -33,6 +33,7 @@ COMMANDS: dict[str, dict[str, str]] = {  # for people: heading -> name -> module
     "weights and training": {
         "fetch_weights": "weights.Fetch",
         "convert_weights": "weights.Convert",
+        "export_onnx": "weights.ExportOnnx",
         "demo_photos": "demo_photos.DemoPhotos",
         "find_directions": "find.FindDirections",
         "find_regions": "find.FindRegions",

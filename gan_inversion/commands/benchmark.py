@@ -51,6 +51,7 @@ class Benchmark(Common):
             "settings": {name: inverter.settings(self.seed) for name, inverter in inverters.items()},
             "steps": {name: benchmark.step_costs(inverter, faces[0], peak) for name, inverter in inverters.items()},
             "mean": benchmark.summary(results),
+            "spread": benchmark.compared(results, self.metrics[0]),
             "faces": results,
         }
         save_benchmark(folder, document)

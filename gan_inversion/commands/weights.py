@@ -1,4 +1,5 @@
-"""Weights: what is fetched, once; foreign checkpoints as our own safetensors; latents from and for other projects."""
+"""Weights: what is fetched, once; foreign checkpoints as our own safetensors; latents and generators from and for other
+programs."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from ..checkpoints.projected import full_rows, import_latents, npz_of, pt_of
 from ..errors import UserError
 from ..generators.family import StyleGAN
 from ..generators.file import build_checkpoint
+from ..generators.onnx_graph import OPSET, graphs_of
 from ..interfaces import GeneratorSource, Latents
 from ..latents import latents_at, render, save_latents
 from ..storage import expanded, write_atomically
@@ -133,6 +135,26 @@ class ExportLatents:
         )
         write_atomically(output, npz_of(ws, remark) if output.suffix == ".npz" else pt_of(ws))
         print("; ".join([f"{output}: {list(ws.shape)}", *([remark] if remark else []), *left_out]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOnnx:
+    generator: GeneratorSource
+    output: str
+    overwrite: bool
+
+    def run(self, call: Invocation) -> None:
+        """Raises UserError: packages missing, a generator that cannot be exported, or files that exist."""
+        folder = expanded(self.output)
+        files = {
+            name: _free(str(folder / f"{name}.onnx"), (".onnx",), self.overwrite) for name in ("mapping", "synthesis")
+        }
+        generator = self.generator.load("cpu")
+        graphs, differences = graphs_of(generator)
+        for name, data in graphs.items():
+            write_atomically(files[name], data)
+            print(f"{files[name]}: {len(data) / 1e6:.1f} MB, opset {OPSET}, within {differences[name]:.1e} of torch")
+        print(f"of {generator.name}, licence: {generator.licence}. Mark what they draw as made by a machine.")
 
 
 def _free(name: str, endings: tuple[str, ...], overwrite: bool) -> Path:

@@ -26,6 +26,7 @@ from ..faces.patches import SIDE, hair_mask, skin_mask
 from ..faces.traits import read_traits
 from ..image import area_resize, to_uint8
 from ..interfaces import Generator, Latents
+from ..inversion.adam import Adam
 from ..latents import render
 from ..spaces.p import P
 from .reader import YEARS, Reader
@@ -145,7 +146,7 @@ class Person:
         offset = None if start.style_offset is None else start.style_offset[None].to(generator.device)
         tuning = None if start.tuning is None else start.tuning.to(generator.device)
         noise = [one[None, None].to(generator.device) for one in start.noise] or None
-        adam = torch.optim.Adam([parameters], lr=RATE, betas=BETAS)
+        adam = Adam([parameters], RATE, BETAS)
         best, least, correction = parameters.detach().clone(), math.inf, None
         switch = round(steps * FALL)
 
@@ -166,10 +167,10 @@ class Person:
             loss = loss + self.missed(another_view(image, step), wanted)
             if loss.item() < least:
                 best, least = parameters.detach().clone(), loss.item()
-            adam.zero_grad(set_to_none=True)
+            adam.forget()
             loss.backward()
             fall = max(0.0, step / steps - FALL) / (1 - FALL)
-            adam.param_groups[0]["lr"] = RATE * 0.5 * (1 + math.cos(math.pi * fall))
+            adam.learning_rate = RATE * 0.5 * (1 + math.cos(math.pi * fall))
             adam.step()
             space.project(parameters.data)
         return replace(start, ws=space.decode(best, generator)[0].cpu())

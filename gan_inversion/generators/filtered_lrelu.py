@@ -65,9 +65,8 @@ def filtered_lrelu_plain(
     up_filter, down_filter: [T], used along both axes, or [T, T]; None changes nothing. padding: zeros before and after
     each axis of what `up` has spread; negative ones cut away. H' = (H up + padding - (T_up - 1) - T_down) // down + 1.
     """
-    n, c, h, w = x.shape
-    spread = x.new_zeros(n, c, h, up, w, up)
-    spread[:, :, :, 0, :, 0] = x
+    n, (c, h, w) = x.shape[0], map(int, x.shape[1:])  # whole numbers also where a graph is traced
+    spread = F.pad(x.reshape(n, c, h, 1, w, 1), (0, up - 1, 0, 0, 0, up - 1))
     y = F.pad(spread.view(n, c, h * up, w * up), (*padding, *padding))
     y = _convolved(y, up_filter) * (up**2)  # the zeros have diluted the picture
     y = F.leaky_relu(y, slope) * gain
@@ -249,5 +248,5 @@ def _convolved(x: Tensor, taps: Tensor | None) -> Tensor:
         return x
     kernels = [taps.flip(0, 1)] if taps.ndim == 2 else [taps.flip(0)[None], taps.flip(0)[:, None]]
     for kernel in kernels:
-        x = F.conv2d(x, kernel.to(x.dtype).expand(x.shape[1], 1, -1, -1), groups=x.shape[1])
+        x = F.conv2d(x, kernel.to(x.dtype).expand(int(x.shape[1]), 1, -1, -1), groups=int(x.shape[1]))
     return x

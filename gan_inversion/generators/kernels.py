@@ -4,6 +4,9 @@ tuned copy of it.
 Images are [N, H, W, C]: a pointwise convolution is then one matrix product, and a depthwise one runs three to five times
 faster than in [N, C, H, W]. Styles scale channels, so they are folded into the small weights in place of the images.
 Pointwise weights and biases get gradients where a copy is tuned, else they cost nothing. Measured in docs/performance.md.
+
+Both go sample by sample, and would write the number of samples into a graph that is traced (`onnx_graph.py`): there their
+plain twins `separable_conv` and `inverse_haar_bands`, of the same arithmetic in another order, stand for them.
 """
 
 from __future__ import annotations
@@ -16,6 +19,28 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 SLOPE = 0.2
+
+
+def is_traced() -> bool:
+    """Whether a graph is being recorded, for any number of samples."""
+    return bool(torch.jit.is_tracing())
+
+
+def separable_conv(
+    x: Tensor, style: Tensor, depthwise: Tensor, pointwise: Tensor, noise: Tensor, bias: Tensor
+) -> Tensor:
+    """As `SeparableConv`, all samples together."""
+    filtered = _depthwise(x * style[:, None, None], depthwise)
+    return F.leaky_relu(F.linear(filtered, pointwise, bias) + noise, SLOPE)
+
+
+def inverse_haar_bands(x: Tensor, style: Tensor) -> Tensor:
+    """As `InverseHaar`, in no memory of its own."""
+    n, h, w, c4 = x.shape
+    low, lh, hl, hh = (x * (0.5 * style)[:, None, None]).view(n, h, w, 4, c4 // 4).unbind(3)
+    top, bottom, left, right = low + lh, low - lh, hl + hh, hl - hh
+    rows = [torch.stack(pair, 3) for pair in ((top + left, top - left), (bottom + right, bottom - right))]
+    return torch.stack(rows, 2).reshape(n, 2 * h, 2 * w, c4 // 4)
 
 
 class SeparableConv(torch.autograd.Function):

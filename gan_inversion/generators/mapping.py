@@ -78,7 +78,7 @@ class MappingNetwork(nn.Module):
         x = z if self.label_norm == "both" else normalised(z)
         if self.embed is not None:
             assert label is not None
-            y = self.embed(label.expand(len(z), -1))
+            y = self.embed(label.expand(z.shape[0], -1))
             x = torch.cat([x, y if self.label_norm == "both" else normalised(y)], 1)
         if self.label_norm == "both":
             x = normalised(x)

@@ -23,7 +23,7 @@ from ..interfaces import WStatistics
 from ..latents import NAMES_A_FILE
 from ..spaces.population import cached_statistics
 from .frozen import freeze, sha256_of
-from .kernels import SLOPE, InverseHaar, SeparableConv, by_band
+from .kernels import SLOPE, InverseHaar, SeparableConv, by_band, inverse_haar_bands, is_traced, separable_conv
 from .preview import HEADS, PreviewHead, heads_from, inverse_haar
 
 
@@ -81,7 +81,8 @@ class ModulatedConv(nn.Module):
     def forward(self, x: Tensor, style: Tensor, noise: Tensor | None, tuning: Tensor | None = None) -> Tensor:
         noise = (self.noise if noise is None else noise).permute(0, 2, 3, 1)
         weight, bias = tuned(self.pointwise[:, :, 0, 0], self.bias, tuning)
-        y: Tensor = SeparableConv.apply(x, style, self.depthwise, weight, noise, bias)
+        conv = separable_conv if is_traced() else SeparableConv.apply
+        y: Tensor = conv(x, style, self.depthwise, weight, noise, bias)
         return y
 
 
@@ -97,7 +98,7 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, styles: Sequence[Tensor], noise: Sequence[Tensor | None], tuning: Sequence[Tensor | None]
     ) -> Tensor:
-        x = InverseHaar.apply(x, styles[0])
+        x = inverse_haar_bands(x, styles[0]) if is_traced() else InverseHaar.apply(x, styles[0])
         return self.conv2(self.conv1(x, styles[1], noise[0], tuning[0]), styles[2], noise[1], tuning[1])
 
 
@@ -280,7 +281,7 @@ class MobileStyleGAN(nn.Module):
         def style(i: int) -> Tensor:
             return given[i] if given is not None else affines[i][1](ws[:, affines[i][0]])
 
-        x, found = self.conv1(self.constant.expand(len(ws), -1, -1, -1), style(0), maps[0], tunings[0]), []
+        x, found = self.conv1(self.constant.expand(ws.shape[0], -1, -1, -1), style(0), maps[0], tunings[0]), []
         for i, block in enumerate(self.blocks):
             own = slice(2 * i + 1, 2 * i + 3)
             x = block(x, [style(3 * i + k) for k in (1, 2, 3)], maps[own], tunings[own])

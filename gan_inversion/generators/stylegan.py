@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..checkpoints.checkpoint import Checkpoint
 from ..errors import UserError
 from .family import StyleGAN
-from .kernels import SLOPE
+from .kernels import SLOPE, is_traced
 from .options import DEFAULTS as FAMILY_DEFAULTS
 from .options import MAPPING
 
@@ -67,6 +67,10 @@ class Layer(nn.Module):
         factor, offset = 1 + style[:, :c], style[:, c:]  # [N, C] each
         if not self.options["use_instance_norm"]:
             return x * factor[:, :, None, None] + offset[:, :, None, None]
+        if is_traced():
+            x = x - x.mean((2, 3), keepdim=True)
+            x = x * (x.square().mean((2, 3), keepdim=True) + EPSILON).rsqrt()
+            return x * factor[:, :, None, None] + offset[:, :, None, None]
         # AdaIN is batch normalisation with the maps of all samples as channels: 1.5 to 4 times faster than in steps
         x = x.reshape(1, n * c, h, w)
         x = F.batch_norm(
@@ -112,9 +116,9 @@ class UpConv(Conv):
     def forward(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
         x = F.conv_transpose2d(x, self.kernel, stride=2, padding=1)  # [N, O, 2H, 2W]
         if self.blur is not None:
-            height, width = self.blur.shape
+            height, width = map(int, self.blur.shape)
             x = F.pad(x, ((width - 1) // 2, width // 2, (height - 1) // 2, height // 2))
-            x = F.conv2d(x, self.blur.expand(x.shape[1], 1, -1, -1), groups=x.shape[1])
+            x = F.conv2d(x, self.blur.expand(int(x.shape[1]), 1, -1, -1), groups=int(x.shape[1]))
         return Layer.forward(self, x, style, noise)
 
 
@@ -194,7 +198,7 @@ class Synthesis(nn.Module):
         """styles: [N, 2C] each -> image [N, 3, R, R]; noise: [1 or N, 1, H, W] each, unit variance, None: its constants."""
         maps: Sequence[Tensor | None] = noise or [None] * self.num_ws
         first, last = self.blocks[0], self.blocks[-1]
-        x: Tensor = first.const.expand(len(styles[0]), -1, -1, -1)
+        x: Tensor = first.const.expand(styles[0].shape[0], -1, -1, -1)
         for layer, style, noise_map in zip(self.layers(), styles, maps, strict=True):
             x = layer(x, style, noise_map)
         image: Tensor = last.torgb(x)

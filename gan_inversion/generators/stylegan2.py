@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ..checkpoints.checkpoint import Checkpoint
 from ..errors import UserError
 from .family import StyleGAN
+from .kernels import is_traced
 from .mapping import FullyConnected
 from .modulated import GAINS, SLOPES, Kernel, StyledConv, styled_conv
 from .upfirdn import resize_padding, upfirdn2d_fast
@@ -65,7 +66,7 @@ class Layer(nn.Module):
         """noise [1 or N, 1, side, side] of unit variance; None: the layer's own."""
         if self.noise_strength is not None:
             noise = (self.noise_const[None, None] if noise is None else noise) * self.noise_strength
-        if x.dtype == torch.float16 or self.weight.requires_grad:
+        if x.dtype == torch.float16 or self.weight.requires_grad or is_traced():
             fir = self.resample_filter if self.up else None
             return styled_conv(x, style, noise, self.weight, self.bias, fir, self.activation, self.gain, self.clamp)
         noise = noise if noise is None else noise * self.gain
@@ -100,8 +101,10 @@ class ToImage(nn.Module):
         n, c, h, w = x.shape
         weight = (self.weight[:, :, 0, 0] * (style * self.gain)[:, None]).to(x.dtype)  # [N, 3, C]
         pixels, bias = x.permute(0, 2, 3, 1).reshape(n, h * w, c), self.bias.to(x.dtype)
-        # One by one: the gradient of a batched product's weight is four times slower.
-        y = torch.stack([F.linear(*pair, bias) for pair in zip(pixels, weight, strict=True)])  # [N, H W, 3]
+        if is_traced():
+            y = pixels @ weight.transpose(1, 2) + bias
+        else:  # one by one: the gradient of a batched product's weight is four times slower
+            y = torch.stack([F.linear(*pair, bias) for pair in zip(pixels, weight, strict=True)])  # [N, H W, 3]
         y = y.transpose(1, 2).reshape(n, -1, h, w)
         y = y if self.clamp is None else y.clamp(-self.clamp, self.clamp)
         return y.to(self.weight.dtype)
@@ -238,7 +241,7 @@ class Synthesis(nn.Module):
         if wanted not in (*self.native, self.resolution):
             raise ValueError(f"resolution={resolution}: this network draws {[*self.native, self.resolution]} only")
         blocks, parts, maps = self._blocks(), iter(styles), iter(noise if noise is not None else repeat(None))
-        x = blocks[0].const.expand(len(styles[0]), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        x = blocks[0].const.expand(styles[0].shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
         image: Tensor | None = None
         for block in blocks:
             x, image = block(x, image, parts, maps)

@@ -24,6 +24,7 @@ from ..checkpoints.checkpoint import Checkpoint
 from ..errors import UserError
 from .family import StyleGAN
 from .filtered_lrelu import design_lowpass, filtered_lrelu, filtered_lrelu_plain
+from .kernels import is_traced
 from .mapping import FullyConnected
 
 PRECISIONS = ("float32", "original")
@@ -196,6 +197,9 @@ class ModulatedConv(torch.autograd.Function):
 def modulated_conv_plain(x: Tensor, scale: Tensor, weight: Tensor, demod: Tensor, bias: Tensor) -> Tensor:
     """As `ModulatedConv`, in the dtype of x, which may be float16: weights are modulated, and not pictures."""
     n, o, k = len(x), len(weight), weight.shape[-1]
+    if is_traced():  # groups are part of a graph, and may not be the number of samples
+        y = F.conv2d(x * scale[:, :, None, None], weight, padding=k - 1)
+        return y * demod[:, :, None, None] + bias[:, None, None]
     modulated = (weight * scale[:, None, :, None, None] * demod[:, :, None, None, None]).to(x.dtype)
     y = F.conv2d(x.flatten(0, 1)[None], modulated.flatten(0, 1), padding=k - 1, groups=n)
     return y.view(n, o, *y.shape[2:]) + bias.to(x.dtype)[:, None, None]
@@ -237,14 +241,19 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, style: Tensor, half: bool) -> Tensor:
         """x [N, C, H, W] -> [N, C', size, size], in float16 if `half`."""
         if self.colours:
-            scale, demod = style / math.sqrt(style.shape[1]), style.new_ones(len(style), len(self.weight))
+            scale, demod = style / math.sqrt(style.shape[1]), style.new_ones(style.shape[0], len(self.weight))
         else:  # styles and weights are normalised before they meet, so that neither's size matters
             scale = style * style.square().mean(1, keepdim=True).rsqrt()
             energy = self.weight.square().sum((2, 3))  # [C', C]
             norm = (energy.sum(1) / self.weight[0].numel()).rsqrt()  # [C']
             demod = norm * (norm.square() * (scale.square() @ energy.t()) + 1e-8).rsqrt()  # [N, C']
         scale = scale * self.magnitude_ema.rsqrt()
-        fast = not half and x.device.type == "cpu" and not (self.weight.requires_grad or self.bias.requires_grad)
+        fast = (
+            not half
+            and x.device.type == "cpu"
+            and not is_traced()
+            and not (self.weight.requires_grad or self.bias.requires_grad)
+        )
         conv, activate = (ModulatedConv.apply, filtered_lrelu) if fast else (modulated_conv_plain, filtered_lrelu_plain)
         x = conv(x.half() if half else x.to(style.dtype), scale, self.weight, demod, self.bias)
         gain, slope = (1.0, 1.0) if self.colours else (math.sqrt(2), 0.2)

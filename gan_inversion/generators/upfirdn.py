@@ -42,13 +42,13 @@ def upfirdn2d_fast(
 
 def resize_padding(f: Tensor, up: int = 1) -> Padding:
     """What keeps `up` times as many pixels, centred."""
-    fh, fw = f.shape[0], f.shape[-1]
+    fh, fw = int(f.shape[0]), int(f.shape[-1])
     return (fw + up - 1) // 2, (fw - up) // 2, (fh + up - 1) // 2, (fh - up) // 2
 
 
 def _filtered(x: Tensor, f: Tensor, up: tuple[int, int], down: tuple[int, int], padding: Padding) -> Tensor:
     """f [fh, fw]; up and down are (vertical, horizontal)."""
-    c, (fh, fw) = x.shape[1], f.shape
+    c, (fh, fw) = int(x.shape[1]), map(int, f.shape)  # whole numbers also where a graph is traced
     left, right, top, bottom = padding
     f = f.to(x.dtype)
     if up == (1, 1):

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..errors import UserError
 from ..image import area_resize
 from ..interfaces import BoundLoss, Generator, Inversion, LatentSpace, Loss, OnStep, Start, Step, Target, Trial
+from .adam import Adam
 from .noise_map import NoiseMap
 
 log = logging.getLogger(__name__)
@@ -127,7 +128,7 @@ class _Face:
     target: Tensor  # [1, 3, R, R]
     parameters: Tensor  # [1, ...] of the space
     noise: list[NoiseMap]  # empty unless they are optimised
-    adam: torch.optim.Adam
+    adam: Adam
     losses: dict[int | None, list[tuple[str, float, BoundLoss]]]  # by resolution of the step; None: the true picture
     random: torch.Generator
     correction: Tensor | None = None  # [1, 3, r, r]: what the last kind of preview lacked of the true picture
@@ -169,9 +170,7 @@ def invert(
         begin = start(generator, face, name, seed)
         parameters = space.encode(begin, generator).detach().clone().requires_grad_()
         noise = [NoiseMap(one) for one in generator.noise_maps()] if optimiser.noise_maps else []
-        adam = torch.optim.Adam(
-            [parameters, *(one.unit for one in noise)], lr=optimiser.learning_rate, betas=optimiser.betas
-        )
+        adam = Adam([parameters, *(one.unit for one in noise)], optimiser.learning_rate, optimiser.betas)
         bound = {
             resolution: [
                 (key, loss.weight, loss.bind(Target(goal, statistics, face))) for key, loss in sorted(losses.items())
@@ -212,13 +211,13 @@ def invert(
                     results[face.index] = _finish(face, reason)
                     active.remove(face)
                 elif update:
-                    face.adam.param_groups[0]["lr"] = optimiser.rate(step)
+                    face.adam.learning_rate = optimiser.rate(step)
                     face.adam.step()
                     with torch.no_grad():
                         space.project(face.parameters)
                     for one in face.noise:
                         one.renormalise()
-                    face.adam.zero_grad(set_to_none=True)
+                    face.adam.forget()
                     face.updates += 1
             if not active:
                 break

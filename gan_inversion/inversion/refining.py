@@ -21,6 +21,7 @@ from ..interfaces import Generator, Inversion, Loss, OnStep, Step, Target, Trial
 from ..losses.identity import Identity
 from ..losses.lpips import LPIPS
 from ..losses.pixel import Pixel
+from .adam import Adam
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ class Refining:
         In a sum of two gradients their order changes no bit.
         """
         views = [_View(self, generator, *one) for one in zip(targets, found, moved, strict=True)]
-        adam = torch.optim.Adam([*moved[0].leaves], lr=self.learning_rate, betas=self.betas)
+        adam = Adam([*moved[0].leaves], self.learning_rate, self.betas)
         before = sum(view.score(view.found)["total"] for view in views)
         for step in range(self.steps):
             for i, view in enumerate(views):
@@ -139,10 +140,10 @@ class Refining:
                     log.warning("refinement: the loss is %s at step %d; left as it was", losses["total"], step)
                     return [*found]
                 on_step(Step(i, step, self.steps, losses, view.found.ws[None], image))
-            adam.param_groups[0]["lr"] = self.rate(step)
+            adam.learning_rate = self.rate(step)
             adam.step()
             moved[0].settle()
-            adam.zero_grad(set_to_none=True)
+            adam.forget()
         refined, scores = [view.moved.kept(view.found) for view in views], []
         for i, (view, one) in enumerate(zip(views, refined, strict=True)):
             scores.append(view.score(one))

@@ -9,8 +9,11 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
@@ -20,7 +23,8 @@ from ..image import area_resize, to_tensor
 from ..interfaces import AlignedFace, Generator, Inversion, Start, Step
 from ..inversion.inverter import Inverter
 from ..latents import render
-from .reconstruction import evaluate, report
+from ..runtime import cores
+from .reconstruction import HIGHER_IS_BETTER, evaluate, report
 
 
 @dataclass
@@ -158,8 +162,19 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
+def processor() -> str:
+    """Its name, as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):  # another system
+        return platform.processor() or platform.machine()
+
+
 def hardware() -> dict[str, Any]:
     return {
+        "processor": processor(),
+        "cores": cores(),
         "machine": platform.machine(),
         "cpu": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
@@ -177,6 +192,60 @@ def summary(results: Mapping[str, Mapping[str, dict[str, Any]]]) -> dict[str, di
         means[recipe] = {name: sum(row["metrics"][name]["value"] for row in rows) / len(rows) for name in names}
         means[recipe]["seconds"] = sum(inverting(row) for row in rows) / len(rows)
     return means
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Of some numbers, face by face."""
+
+    median: float
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        return cls(median(values), min(values), max(values))
+
+
+def compared(results: Mapping[str, Mapping[str, dict[str, Any]]], metric: str) -> dict[str, dict[str, Any]]:
+    """recipe -> face -> measured; returns recipe -> spreads over the faces.
+
+    "seconds", and "ratio": to the first recipe's of the same face, which ran beside it. With points on the way also
+    "quality_at_equal_time": the metric when the quickest recipe had ended; and "time_at_equal_quality": seconds until the
+    metric was first as good as the worst recipe's result. Both are read between two points along a line.
+    """
+    first, *_ = results
+    found: dict[str, dict[str, Any]] = {}
+    for recipe, faces in results.items():
+        rows = {name: {other: results[other][name] for other in results} for name in faces}
+        told = {
+            "seconds": [inverting(faces[name]) for name in faces],
+            "ratio": [inverting(faces[name]) / inverting(rows[name][first]) for name in faces],
+        }
+        if all(len(row["curve"]) > 1 for row in faces.values()):
+            pairs = [_at_equal(row, recipe, metric) for row in rows.values()]
+            told |= {
+                "quality_at_equal_time": [pair[0] for pair in pairs],
+                "time_at_equal_quality": [p[1] for p in pairs],
+            }
+        found[recipe] = {name: vars(Spread.of(values)) for name, values in told.items()}
+    return found
+
+
+def _at_equal(rows: Mapping[str, dict[str, Any]], recipe: str, metric: str) -> tuple[float, float]:
+    """Of one face: recipe -> measured; returns its metric at equal time, and its seconds at equal quality."""
+    sign = -1.0 if metric in HIGHER_IS_BETTER else 1.0
+    ended = min(row["curve"][-1]["seconds"] for row in rows.values())
+    wanted = max(sign * row["curve"][-1][metric] for row in rows.values())
+    way = [(point["seconds"], sign * point[metric]) for point in rows[recipe]["curve"]]
+    quality = float(np.interp(ended, [seconds for seconds, _ in way], [value for _, value in way]))
+    seconds, value = way[0]
+    for later, after in way[1:]:
+        if value <= wanted:
+            break
+        share = min(1.0, (value - wanted) / (value - after)) if after < value else 1.0
+        seconds, value = (later, after) if after > wanted else (seconds + share * (later - seconds), wanted)
+    return sign * quality, seconds
 
 
 def inverting(row: Mapping[str, Any]) -> float:

@@ -68,6 +68,7 @@ OF_LATENTS: dict[str, Callable[[Tensor, Generator], float]] = {
     "delta_norm": lambda ws, generator: delta_norm(ws).item(),
 }
 METRICS = (*OF_IMAGES, *OF_LATENTS)
+HIGHER_IS_BETTER = ("ms_ssim", "psnr", "identity_faceres")  # of the others less is
 
 
 def compare(photo: Tensor, image: Tensor, names: Sequence[str]) -> dict[str, float]:

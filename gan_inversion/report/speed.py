@@ -28,12 +28,13 @@ def _mark(metric: Mapping[str, Any]) -> str:
 
 def save_benchmark(folder: RunFolder, document: Mapping[str, Any]) -> None:
     """`benchmark.json`, `benchmark.png`, and the means on the terminal."""
-    reference = next(iter(document["mean"].values()))["seconds"]
-    print("\nmeans (*: optimised by that recipe); seconds are start + optimise")
+    print("\n" + ", ".join(f"{key} {value}" for key, value in document["hardware"].items()))
+    print("means (*: optimised by that recipe); seconds are start + optimise")
     for recipe, means in document["mean"].items():
         row = next(iter(document["faces"][recipe].values()))["metrics"]
         values = "  ".join(f"{name}{_mark(row[name])} {means[name]:.4g}" for name in row)
-        print(f"{recipe:12} {means['seconds']:.2f}s ({means['seconds'] / reference:.3f})  {values}")
+        print(f"{recipe:12} {means['seconds']:.2f}s  {values}")
+    print("\n".join(_spreads(document["spread"], next(iter(row)))))
     for recipe, costs in document["steps"].items():
         for cost in costs:
             print(
@@ -47,6 +48,22 @@ def save_benchmark(folder: RunFolder, document: Mapping[str, Any]) -> None:
         folder.write("benchmark.png", png_of(plot_speed(curves, metric)))
     folder.finish("benchmark.json", document)
     print(f"benchmark: {folder.root}")
+
+
+def _spreads(spread: Mapping[str, Mapping[str, Mapping[str, float]]], metric: str) -> list[str]:
+    """A table: medians over the faces, least and most in brackets."""
+    columns = {
+        "seconds": "seconds",
+        "ratio": "of the first's, face by face",
+        "quality_at_equal_time": f"{metric} at equal time",
+        "time_at_equal_quality": "seconds at equal quality",
+    }
+    shown = [key for key in columns if key in next(iter(spread.values()))]
+    lines = ["medians of the faces (least to most)", f"{'':12} " + "  ".join(f"{columns[key]:30}" for key in shown)]
+    for recipe, found in spread.items():
+        cells = [f"{v['median']:.4g} ({v['least']:.4g} to {v['most']:.4g})" for v in (found[key] for key in shown)]
+        lines.append(f"{recipe:12} " + "  ".join(f"{cell:30}" for cell in cells))
+    return [line.rstrip() for line in lines]
 
 
 def _mean_curve(rows: list[Mapping[str, Any]], metric: str) -> np.ndarray:

@@ -41,7 +41,7 @@ def stored(tmp_path: Path) -> Path:
 
 @pytest.mark.weights
 def test_a_daughter_of_eight_who_grows_up(run: Run, stored: Path, tmp_path: Path) -> None:
-    couple = ["blend", f"father={stored}", f"mother={stored}", "threads=1"]
+    couple = ["blend", f"father={stored}", f"mother={stored}", "threads=1", "child.search=6"]
     run(*couple, "child.ages=[8,30]", "child.gender=female", "siblings_only=[1]", "output_dir=kids")
     document = json.loads((tmp_path / "kids/children.json").read_text())["children"]
     assert list(document) == ["child_01_age_08", "child_01_age_30"]
@@ -60,7 +60,7 @@ def test_a_daughter_of_eight_who_grows_up(run: Run, stored: Path, tmp_path: Path
 def test_the_committed_regions_move_the_nose() -> None:
     """The bar of the measure, on other couples than those that it was measured on."""
     generator = real()
-    report, sheet = check_regions(generator, load_regions("regions_mobile_stylegan_ffhq", generator), 10, 4321)
+    report, sheet = check_regions(generator, load_regions("regions_mobile_stylegan_ffhq", generator), 4, 4321)
     assert report["ratio"]["nose"] > 3
     assert report["ratio"]["eyes"] > 3
     assert report["ratio"]["mouth"] > 3
@@ -148,25 +148,25 @@ def test_a_direction_of_hair_beside_others(run: Run, tmp_path: Path, monkeypatch
 
 @pytest.mark.weights
 def test_directions_from_labels_go_on_after_a_kill(run: Run, tmp_path: Path) -> None:
-    """A search of 120 that finds 100 in its folder labels 20; each key moves something."""
+    """A search of 48 that finds 40 in its folder labels 8; each key moves something."""
     base = ["find_directions", "generator=tiny", "held_out=1", "judge=false", "threads=1"]
-    run(*base, "samples=100", "output_dir=out")
+    run(*base, "samples=40", "output_dir=out")
     before = load_file(tmp_path / "out/labels.safetensors")["labels"]
-    run(*base, "samples=120", "output_dir=out", "overwrite=true")
+    run(*base, "samples=48", "output_dir=out", "overwrite=true")
     labels = load_file(tmp_path / "out/labels.safetensors")["labels"]
-    assert len(labels) == 120
-    assert torch.equal(labels[:100], before)
+    assert len(labels) == 48
+    assert torch.equal(labels[:40], before)
     whole = load_directions(str(tmp_path / "out/directions.safetensors"), tiny())
     document = json.loads((tmp_path / "out/metrics.json").read_text())
     assert set(document["held_out"]["side_effects"]["age"]) == set(whole.vectors)
     assert "faceres" not in document["held_out"]["age"]
-    assert "holds another job" in run(*base, "samples=120", "identity_weight=5", "output_dir=out", code=1).stderr
-    run(*base, "samples=120", "identity_weight=5", "output_dir=out", "overwrite=true")
+    assert "holds another job" in run(*base, "samples=48", "identity_weight=5", "output_dir=out", code=1).stderr
+    run(*base, "samples=48", "identity_weight=5", "output_dir=out", "overwrite=true")
     other = load_directions(str(tmp_path / "out/directions.safetensors"), tiny())
     assert not torch.equal(other["age"], whole["age"])
     with pytest.raises(UserError, match="holds the samples of another search"):
-        search(tiny(), 120, 1, tmp_path / "out/labels.safetensors")
-    run(*base, "samples=100", "seed=1", "output_dir=out", "overwrite=true")
+        search(tiny(), 48, 1, tmp_path / "out/labels.safetensors")
+    run(*base, "samples=40", "seed=1", "output_dir=out", "overwrite=true")
     assert not torch.equal(load_file(tmp_path / "out/labels.safetensors")["labels"], before)
 
 

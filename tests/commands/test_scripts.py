@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -19,7 +18,9 @@ from safetensors.torch import load_file
 
 from gan_inversion.faces import masks
 from gan_inversion.image import load_photo
+from tests.batches import fork
 from tests.conftest import CHILD, ROOT, TINY, Ran
+from tests.forks import Forked
 
 Run = Callable[..., Ran]
 PLAIN = [*CHILD, "diversity=0", "blend.path=lerp"]  # the mean of W+
@@ -199,22 +200,16 @@ def test_blend_gives_the_family_s_child(run: Run, couple: tuple[Path, Path], tmp
     assert not (tmp_path / "no").exists()
 
 
-def start(couple: tuple[Path, Path], tmp_path: Path, *more: str) -> subprocess.Popen[str]:
+def start(couple: tuple[Path, Path], tmp_path: Path, *more: str) -> Forked:
+    """A run in the midst of its first inversion."""
     script = str(ROOT / "scripts" / "family.py")
     command = [sys.executable, script, *family(couple, "inversion.steps=100000", "output_dir=out", *more)[1:]]
-    process = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    process = fork(command, tmp_path)
     deadline = time.time() + 60
-    while not (tmp_path / "out" / ".hydra" / "job.json").exists():
+    while "inverting:" not in process.said_so_far():  # the bar
         assert time.time() < deadline
         time.sleep(0.1)
-    time.sleep(4)
+    time.sleep(1.5)
     return process
 
 
@@ -286,13 +281,14 @@ def test_demo_photographs(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.weights
-def test_the_main_job_on_the_real_generator(run: Run, tmp_path: Path) -> None:
-    """A real photograph holding the mother, a drawn father, at 1024: five steps, twice, one and two workers, same bits."""
+def test_the_main_job_on_the_real_generator(run: Run, tmp_path: Path, loaded_workers: None) -> None:
+    """A real photograph holding the mother, a drawn father, at 1024: four steps, twice, one and two workers, same bits."""
     run("demo_photos", "output_dir=photos")
     base = [
         "father=photos/father.jpg",
         "mother=photos/mother.png",
-        "inversion.steps=5",
+        "inversion.steps=4",
+        "child.search=4",
         "threads=1",
         "metrics=[mse,ms_ssim]",
     ]

@@ -88,6 +88,9 @@ def test_benchmark(run: Run, couple: tuple[Path, Path], tmp_path: Path) -> None:
     (cost,) = document["steps"]["plain"]
     assert cost["resolution"] == 64
     assert cost["gigaflops"] > 0
+    assert document["spread"]["plain"]["ratio"]["median"] == 1
+    assert "mse at equal time" in done.stdout and "seconds at equal quality" in done.stdout
+    assert f"processor {document['hardware']['processor']}" in done.stdout
     assert Image.open(tmp_path / "bench/benchmark.png").size == (900, 500)
 
 

@@ -14,6 +14,7 @@ from gan_inversion.errors import UserError
 from gan_inversion.generators.tiny import Tiny, tiny
 from gan_inversion.image import to_tensor, to_uint8
 from gan_inversion.interfaces import AlignedFace, Step, Target, Trial
+from gan_inversion.inversion.adam import Adam
 from gan_inversion.inversion.loop import Optimiser
 from gan_inversion.inversion.starts import BestOf
 from gan_inversion.latents import load_latents, render, save_latents
@@ -333,3 +334,22 @@ def test_previews_must_make_sense() -> None:
     ):
         with pytest.raises(UserError, match="previews"):
             Optimiser(**changes)
+
+
+def test_adam_is_torch_s_to_the_bit() -> None:
+    """Also where a leaf has no gradient, and where the rate changes."""
+    random = torch.Generator().manual_seed(0)
+    first = [torch.randn(3, 4, generator=random) for _ in range(2)]
+    ours, theirs = ([leaf.clone().requires_grad_() for leaf in first] for _ in range(2))
+    adam, reference = Adam(ours, 0.1, (0.7, 0.95)), torch.optim.Adam(theirs, 0.1, (0.7, 0.95))
+    for step in range(6):
+        for leaves in (ours, theirs):
+            moved = leaves if step % 2 else leaves[:1]
+            torch.stack([(leaf - 1).square().sum() for leaf in moved]).sum().backward()
+        adam.learning_rate = reference.param_groups[0]["lr"] = 0.1 / (step + 1)
+        adam.step()
+        reference.step()
+        adam.forget()
+        reference.zero_grad(set_to_none=True)
+    assert all(torch.equal(*pair) for pair in zip(ours, theirs, strict=True))
+    assert not any(torch.equal(*pair) for pair in zip(ours, first, strict=True))

@@ -146,20 +146,28 @@ def test_unknown_options_are_refused() -> None:
 @pytest.mark.parametrize("backbone", ["alex", "vgg"])
 def test_lpips_is_the_package_s_own(backbone: str) -> None:
     """Our split into features and distance equals one call of `lpips.LPIPS`; weights frozen, image differentiable."""
-    from gan_inversion.estimators.lpips_network import lpips_network
+    import lpips
 
-    network = lpips_network(backbone)
+    from gan_inversion.assets.catalogue import load_weights
+    from gan_inversion.estimators.lpips_network import BACKBONES, lpips_network
+
+    network, package = lpips_network(backbone), lpips.LPIPS(net=backbone, pnet_rand=True, verbose=False)
     random = torch.Generator().manual_seed(0)
     a, b = (torch.rand(2, 3, 64, 64, generator=random) * 2 - 1 for _ in range(2))
+    state = load_weights(BACKBONES[backbone])
+    convolutions = [layer for layer in package.net.modules() if isinstance(layer, torch.nn.Conv2d)]
     with torch.no_grad():
-        theirs = network.network(a, b).flatten()
+        for i, layer in enumerate(convolutions):
+            layer.weight.copy_(state[f"{i}.weight"])
+            layer.bias.copy_(state[f"{i}.bias"])
+        theirs = package(a, b).flatten()
     image = a.clone().requires_grad_()
     ours = network.distance(network.features(image), network.features(b))
     assert torch.allclose(ours, theirs, rtol=1e-4)
     ours.sum().backward()
     assert image.grad is not None
     assert image.grad.abs().sum() > 0
-    assert not any(p.requires_grad or p.grad is not None for p in network.parameters())
+    assert not any(tensor.requires_grad for tensor in network.state_dict(keep_vars=True).values())
 
 
 @pytest.mark.weights
