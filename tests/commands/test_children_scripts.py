@@ -91,7 +91,7 @@ def test_directions_without_labels(run: Run, tmp_path: Path, method: str, genera
     with Image.open(tmp_path / "out/strips.png") as picture:
         assert "Synthetic" in picture.info
     done = run("find_directions", "method=magic", "generator=tiny", "output_dir=no", code=1)
-    assert "method=magic: choose labels, stored, sefa or pca" in done.stderr
+    assert "method=magic: choose labels, people, stored, sefa or pca" in done.stderr
 
 
 @pytest.mark.weights

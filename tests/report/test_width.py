@@ -41,7 +41,7 @@ def test_bars_fit_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         with InversionBar(2, 500) as bar:
             for step in (0, 250, 500):
                 bar(Step(0, step, 500, LOSSES, empty, empty))
-        with BatchBar(100_000, 1000) as batch:
+        with BatchBar(100_000, before=1000) as batch:
             batch.show(2000, 123_456, 23_456, 1234)
             batch.step(Step(0, 3, 48, LOSSES, empty, empty))
         with Showing("training an encoder", 6000) as shown:
