@@ -25,15 +25,16 @@ ALIKE, MOST = 40.0, 60.0  # grey levels: differences that count half as colours,
 BAND = 64  # rows that are drawn at a time
 
 
-def paste_back(photo: np.ndarray, picture: np.ndarray, face: AlignedFace) -> None:
+def paste_back(photo: np.ndarray, picture: np.ndarray, face: AlignedFace, head: bool = False) -> None:
     """Draw `picture` into the photograph, in place; what is outside of the face and its soft edge stays to the bit.
 
     photo: uint8 [H, W, 3], upright, at full size. picture: uint8 [R, R, 3], aligned as `face`, which is the crop of this
-    photograph; a prepared crop has no quad and is the whole of it. Needs memory for some rows of the face, whatever the
-    photograph's size. Raises UserError if no face is found in the crop or the picture.
+    photograph; a prepared crop has no quad and is the whole of it. head: all of it goes back, whichever fits better. Needs
+    memory for some rows of the face, whatever the photograph's size. Raises UserError if no face is found in the crop or
+    the picture.
     """
     side = picture.shape[0]
-    mask = paste_mask(face.pixels, picture)
+    mask = paste_mask(face.pixels, picture, head)
     shift = colour_shift(face.pixels, picture, mask)
     quad = np.array(face.quad) if face.quad else _frame(photo)
     step = max(1.0, side / quad_side(quad))  # a face that is smaller in the photograph is averaged down first
@@ -55,7 +56,7 @@ def paste_back(photo: np.ndarray, picture: np.ndarray, face: AlignedFace) -> Non
         np.copyto(band, mixed.astype(np.uint8), where=alpha > 0)
 
 
-def paste_mask(crop: np.ndarray, picture: np.ndarray) -> np.ndarray:
+def paste_mask(crop: np.ndarray, picture: np.ndarray, whole_head: bool = False) -> np.ndarray:
     """Two aligned pictures, uint8 [R, R, 3] -> float32 [256, 256]: how much of the second is shown; 0 along the frame."""
     images = [area_resize(to_tensor(pixels), min(SIDE, len(pixels))) for pixels in (crop, picture)]
     hulls = [face_mask(image)[0, 0].numpy() for image in images]
@@ -71,7 +72,7 @@ def paste_mask(crop: np.ndarray, picture: np.ndarray) -> np.ndarray:
         edge = _edge(mask)
         return float((apart * edge).sum() / edge.sum()) if edge.sum() else float("inf")  # nobody was segmented
 
-    return min(face, head, key=mismatch)
+    return head if whole_head else min(face, head, key=mismatch)
 
 
 def colour_shift(crop: np.ndarray, picture: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -108,7 +108,8 @@ def _paste(
     for name, edited in edits.items():
         photo = subject.photo()
         shown.setdefault("photograph", fitted(photo.pixels))
-        paste_back(photo.pixels, pictures[name], subject.face)
+        hair = {"hair_darkness"} & {*edited.asked, *edited.raw}  # which the outline of a face would leave out
+        paste_back(photo.pixels, pictures[name], subject.face, head=bool(hair))
         marks = {**facts, "DigitalSourceType": COMPOSITE_SOURCE_TYPE, "picture": f"{name} in its photograph"}
         folder.path(f"{name}_pasted.png.json")
         save_composite(folder.path(f"{name}_pasted.png"), photo.pixels, marks, folder.mark)

@@ -100,6 +100,7 @@ def test_the_whole_head_goes_back_where_it_fits_better() -> None:
     head = paste_mask(crop, np.where(near, crop // 2, crop))
     assert head.sum() > 1.3 * face.sum()
     assert not head[0].any() and not head[:, -1].any()  # never along the frame
+    assert paste_mask(crop, crop, whole_head=True).sum() > 1.3 * face.sum()
 
 
 def test_a_shift_by_hand() -> None:
