@@ -13,7 +13,13 @@ from ..storage import expanded, read_file
 
 LARGEST = 1_000_000  # bytes
 NAME = re.compile(r"\w[\w-]{0,60}")  # files are called so
-PERSON, COUPLE = ("photo", "face", "latents"), ("father", "mother", "children")
+PERSON = ("photo", "face", "latents")
+PARENTS = ("father", "mother")
+BORN = {
+    "children": "",
+    "daughters": "female",
+    "sons": "male",
+}  # of a couple; children's sex is drawn, or as `child` says
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,11 @@ class Union:
 
     father: str
     mother: str
-    children: tuple[str, ...]
+    genders: dict[str, str]  # child -> female, male, or "" where it was not said
+
+    @property
+    def children(self) -> tuple[str, ...]:
+        return tuple(self.genders)
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,9 @@ def read_pedigree(path: str) -> Pedigree:
     roles = [{union.father for union in ordered}, {union.mother for union in ordered}]
     for name in sorted(roles[0] & roles[1] & {*born}):
         raise UserError(f"{_at(born[name], path)}: {name} is a father and a mother.")
+    for name, gender in ((name, gender) for union in ordered for name, gender in union.genders.items()):
+        if (gender == "female" and name in roles[0]) or (gender == "male" and name in roles[1]):
+            raise UserError(f"{_at(born[name], path)}: {name} is a daughter and a father, or a son and a mother.")
     return Pedigree(people, tuple(ordered))
 
 
@@ -102,15 +115,22 @@ def _founder(node: yaml.Node, path: str) -> Founder:
 
 
 def _union(node: yaml.Node, path: str) -> Union:
-    said = dict(_entries(node, path, COUPLE))
-    for key in COUPLE:
-        if key not in said:
-            raise UserError(f"{_at(node, path)}: {key} is missing: father, mother and children are needed.")
-    names = said["children"]
-    if not isinstance(names, yaml.SequenceNode) or not names.value:
-        raise UserError(f"{_at(names, path)}: children: a list of names is needed.")
-    parents = [_name(said[role], path) for role in COUPLE[:2]]
-    return Union(parents[0], parents[1], tuple(_name(one, path) for one in names.value))
+    said = dict(_entries(node, path, (*PARENTS, *BORN)))
+    if not {*PARENTS} <= {*said} or not {*BORN} & {*said}:
+        missing = next((key for key in PARENTS if key not in said), "children")
+        raise UserError(f"{_at(node, path)}: {missing} is missing: father, mother, and children or daughters or sons.")
+    genders = dict[str, str]()
+    for key, gender in BORN.items():
+        names = said.get(key)
+        if names is None:
+            continue
+        if not isinstance(names, yaml.SequenceNode) or not names.value:
+            raise UserError(f"{_at(names, path)}: {key}: a list of names is needed.")
+        for name in (_name(one, path) for one in names.value):
+            if name in genders:
+                raise UserError(f"{_at(names, path)}: {name} is there twice.")
+            genders[name] = gender
+    return Union(_name(said["father"], path), _name(said["mother"], path), genders)
 
 
 def _entries(node: yaml.Node | None, path: str, keys: tuple[str, ...] | None = None) -> Iterator[tuple[str, yaml.Node]]:

@@ -139,7 +139,7 @@ class Generations(Inverting, Conceiving):
                 if isinstance(steering, Steering) and conceive.directions is not None:
                     older = levels[name] < max(levels.values())
                     age = self.grown if older else steering.age
-                    gender = roles.get(name, steering.gender)
+                    gender = roles.get(name) or union.genders[name] or steering.gender
                     one = replace(one, steering=replace(steering, age=age, ages=None, gender=gender))
                 (child,) = one(known[union.father], known[union.mother], generator, lambda numbers: numbers).values()
                 found[name] = child

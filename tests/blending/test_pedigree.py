@@ -107,6 +107,9 @@ def test_those_before_the_last_are_grown_up(generator: Tiny, tmp_path: Path, mon
         (PEOPLE.replace("photo: dad.png", "age: 3") + FIRST, "line 3: unknown key age"),
         (PEOPLE.replace("photo: dad.png", "") + FIRST, "line 3: photo or latents is needed"),
         (PEOPLE.replace("photo: dad.png", "photo: dad.png, face: x") + FIRST, "line 3: face=x"),
+        (PEOPLE + FIRST + LATER.replace("children:", "sons: [lena], daughters:"), "line 8: lena is there twice"),
+        (PEOPLE + FIRST.replace("children", "sons") + LATER, "line 7: maria is a daughter and a father, or a son and a"),
+        (PEOPLE + FIRST.replace("[maria, karl]", "maria"), "line 7: children: a list of names is needed"),
         (PEOPLE, "line 6: couples: a list is needed"),
         (PEOPLE + FIRST + "  - {father: karl, mother: anna, children: [a]}\n" + LATER.replace("maria", "karl"),
          "line 7: karl is a father and a mother"),
@@ -117,3 +120,12 @@ def test_mistakes_are_named_with_their_line(text: str, message: str, tmp_path: P
     with pytest.raises(UserError) as error:
         read_pedigree(str(written(tmp_path, text)))
     assert f"tree.yaml, {message}" in str(error.value)
+
+
+def test_daughters_and_sons(tmp_path: Path) -> None:
+    text = PEOPLE + FIRST + LATER.replace("children: [lena]", "children: [kim], daughters: [lena], sons: [paul]")
+    assert read_pedigree(str(written(tmp_path, text))).unions[1].genders == {
+        "kim": "",
+        "lena": "female",
+        "paul": "male",
+    }
