@@ -4,8 +4,9 @@
 
 runs batches of so many couples in three rounds, after one that inverts all faces. Each batch is a process of its own,
 watched from outside: seconds, seconds of the processors, which other work moves less, peak memory, and how many couples
-were done when. What differs between the rounds is noise; a bend within twice its standard error is none. The tables of
-docs/batches.md are what this prints.
+were done when; then the same command once more, which finds all of them done; and what lies in its folder. What differs
+between the rounds is noise; a bend within twice its standard error is none. The tables of docs/batches.md are what this
+prints.
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ class Grown:
     afterwards: float  # tables and report
     peak: float  # MB
     curve: np.ndarray  # [samples, 2]: couples done, the processors' seconds
+    again: float  # seconds of the same command afterwards, which has nothing to do
+    files: int  # in its folder, couples' among them
+    report: float  # MB of the page and the tables
+    kept: float  # MB of all files
 
     @property
     def work(self) -> float:
@@ -71,7 +76,13 @@ def grow(folder: Path, couples: int) -> Grown:
     end = int((curve[:, 1] < couples).sum())  # the first sample with all of them
     curve = curve[: end + 1]
     last = curve[-1, 0]
-    return Grown(couples, seconds, last - curve[0, 0], seconds - last, peak, curve[:, 1:])
+    begin = time.perf_counter()
+    assert f"{couples} by earlier runs" in finish(start(command(manifest, "out", "../store"), folder))
+    again = time.perf_counter() - begin
+    sizes = {path: path.stat().st_size / 1e6 for path in (folder / "out").rglob("*") if path.is_file()}
+    report = sum(size for path, size in sizes.items() if path.parent == folder / "out")
+    parts = again, len(sizes), report, sum(sizes.values())
+    return Grown(couples, seconds, last - curve[0, 0], seconds - last, peak, curve[:, 1:], *parts)
 
 
 def megabytes(pid: int) -> float:
@@ -141,6 +152,14 @@ def main(rounds: int, counts: list[int]) -> None:
             spread([one.peak for one in of], ".0f"),
         ]
         print(f"| {count:,} | " + " | ".join(cells) + " |")
+    print(
+        "\n| couples | again, s | files a couple | page and tables, kB a couple | all, kB a couple |\n|---|---|---|---|---|"
+    )
+    for count in counts:
+        of = [one for one in grown if one.couples == count]
+        share = [1000 / count * value for value in (of[0].report, of[0].kept)]
+        again = spread([one.again for one in of], ".1f")
+        print(f"| {count:,} | {again} | {of[0].files / count:.1f} | {share[0]:.1f} | {share[1]:.0f} |")
     n, largest = np.array([float(one.couples) for one in grown]), max(counts)
     memory = np.polyfit(n, [one.peak for one in grown], 1)[0]
     print(f"memory: {memory * 1024:.1f} kB a couple")

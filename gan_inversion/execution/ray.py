@@ -213,11 +213,10 @@ def _do(job: Job, here: _Here, item: Any) -> Any:
     os.environ["OMP_NUM_THREADS"] = str(here.threads)  # Ray sets it to the task's CPUs
     configure(here.threads)
     os.umask(here.umask)
-    if str(Path.cwd()) != here.folder:
-        try:
-            os.chdir(here.folder)
-        except OSError:
-            log.warning("%s is not on each machine: only URLs and absolute paths will do", here.folder)
+    try:  # always: the folder of an earlier run, where this worker still is, may be gone
+        os.chdir(here.folder)
+    except OSError:
+        log.warning("%s is not on each machine: only URLs and absolute paths will do", here.folder)
     return do_alone(job, item, _unheard)
 
 
