@@ -45,6 +45,8 @@ class Events:
             session = self.sessions.of(visit)
             self.jobs.cancel(session.token, f"view of the {role}")
             session.kept.pop(f"view_{role}", None)
+            session.kept.pop("drawn", None)
+            mine = session.kept[f"asked of the {role}"] = object()
             if not sent:
                 yield pictures.nobody(role)
                 return
@@ -55,6 +57,8 @@ class Events:
                     yield pictures.progress(job, self.jobs)
                 elif job.state != CANCELLED:
                     yield pictures.face(session, job.result)
+                elif session.kept.get(f"asked of the {role}") is mine:  # else another photograph has taken its place
+                    yield pictures.cancelled(job.kind)
         except UserError as error:
             yield pictures.problem(str(error))
 
@@ -81,11 +85,15 @@ class Events:
 
     async def preview(self, visit: str, *values: Any) -> AsyncIterator[tuple[Html, Html]]:
         """A slider moved: the child at once, small. Nothing, before both photographs are there."""
-        session = self.sessions.of(visit)
-        if all(f"view_{role}" in session.kept for role in PARENTS):
-            wishes = wishes_of(values)
+        session, wishes = self.sessions.of(visit), wishes_of(values)
+
+        def show(session: Session, png: bytes) -> Html:  # what was drawn in full meanwhile is better
+            drawn = session.kept.get("drawn") == wishes
+            return str(session.kept["html of child"]) if drawn else pictures.preview(session, png)
+
+        if all(f"view_{role}" in session.kept for role in PARENTS) and session.kept.get("drawn") != wishes:
             work = lambda: self.studio.preview(session, wishes)  # noqa: E731
-            async for place in self._shown(session, "preview", "child", work, pictures.preview):
+            async for place in self._shown(session, "preview", "child", work, show):
                 yield place
 
     async def children(self, kind: str, visit: str, *values: Any) -> AsyncIterator[tuple[Html, Html]]:
@@ -103,7 +111,12 @@ class Events:
                 raise UserError("Choose two ages or more.")
             return self.studio.children(session, kind, wishes, more)
 
-        async for place in self._shown(session, KINDS[kind], kind, work, pictures.made):
+        def show(session: Session, made: Made) -> Html:
+            if kind == "child":
+                session.kept["drawn"] = wishes
+            return pictures.made(session, made)
+
+        async for place in self._shown(session, KINDS[kind], kind, work, show):
             yield place
 
     async def film(self, visit: str) -> AsyncIterator[tuple[Html, Html]]:

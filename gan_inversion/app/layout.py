@@ -18,8 +18,9 @@ SYSTEM = ("system-ui", "sans-serif")
 AGES = (2, 8, 16, 30, 45, 60)
 HEAD = """<div id="head"><h1>A child of two faces</h1>
 <p>Two photographs, what a face generator can draw of each, and children between them.</p>
-<p class="note"><b>Synthetic; it predicts nothing</b> about any real child. Use only photographs of people who agreed to it.
-They stay on this machine: photographs and results are deleted when you leave, or after {minutes:g} minutes without use.</p></div>"""
+<p class="note"><b>Synthetic; it predicts nothing</b> about any real child.
+Use only photographs of people who agreed to it. They stay on this machine: photographs and results are deleted when
+you leave, or after {minutes:g} minutes without use.</p></div>"""
 WHOSE = [("as it falls", ""), ("father's", "father"), ("both", "0.5"), ("mother's", "mother")]
 
 
@@ -48,7 +49,9 @@ def build(events: Events, minutes: float) -> Any:
         events.leave(str(request.session_hash))
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
-    with gr.Blocks(title="A child of two faces", analytics_enabled=False, delete_cache=(60, int(minutes * 60) + 60)) as page:
+    with gr.Blocks(
+        title="A child of two faces", analytics_enabled=False, delete_cache=(60, int(minutes * 60) + 60)
+    ) as page:
         gr.HTML(HEAD.format(minutes=minutes))
         photos, views = {}, {}
         with gr.Row():
@@ -66,7 +69,10 @@ def build(events: Events, minutes: float) -> Any:
         with gr.Row():
             with gr.Column(scale=3, min_width=320), gr.Tabs():
                 with gr.Tab("Child"):
-                    child = gr.HTML('<p class="faint">Give two photographs; then the child follows the sliders.</p>', elem_id="child")
+                    child = gr.HTML(
+                        '<p class="faint">Give two photographs; then the child follows the sliders.</p>',
+                        elem_id="child",
+                    )
                     draw = gr.Button("Draw it in full", variant="primary", elem_id="draw")
                 with gr.Tab("Siblings"):
                     count = gr.Slider(2, 8, 4, step=1, label="How many", elem_id="count")
@@ -85,7 +91,9 @@ def build(events: Events, minutes: float) -> Any:
                         edit_age = gr.Slider(0, 80, 60, step=1, label="Age in years")
                     edit_gender = gr.Radio([("as it is", ""), "female", "male"], value="", label="Gender")
                     steps = [
-                        gr.Slider(-3, 3, 0, step=0.1, label=f"Edit strength: {name.replace('_', ' ')}", elem_id=f"step_{name}")
+                        gr.Slider(
+                            -3, 3, 0, step=0.1, label=f"Edit strength: {name.replace('_', ' ')}", elem_id=f"step_{name}"
+                        )
                         for name in STEPS
                     ]
                     paste = gr.Checkbox(label="Put it back into the photograph")
@@ -105,7 +113,9 @@ def build(events: Events, minutes: float) -> Any:
                     aged = gr.Checkbox(True, label="Of an age (else as the parents mix)")
                     age = gr.Slider(0, 80, 8, step=1, label="Age in years", elem_id="age")
                     gender = gr.Radio(
-                        [("drawn by the seed", "drawn"), "female", "male", ("as it comes", "")], value="drawn", label="Gender"
+                        [("drawn by the seed", "drawn"), "female", "male", ("as it comes", "")],
+                        value="drawn",
+                        label="Gender",
                     )
                 diversity = gr.Slider(0, 2, 1, step=0.1, label="Diversity: 0 the mixture itself, 1 as real siblings")
                 with gr.Row():
@@ -130,8 +140,10 @@ def build(events: Events, minutes: float) -> Any:
         roll.click(dice, None, seed, **quiet)
         stop.click(cancel, None, None, queue=False, **quiet)
         for button, kind, more, place in (
-            (draw, "child", [], child), (draw_siblings, "siblings", [count], siblings), (draw_growth, "growth", [ages], growth),
-        ):  # fmt: skip
+            (draw, "child", [], child),
+            (draw_siblings, "siblings", [count], siblings),
+            (draw_growth, "growth", [ages], growth),
+        ):
             button.click(of_visit(partial(events.children, kind)), [*controls, *more], [status, place], **quiet)
         draw_film.click(of_visit(events.film), None, [status, film], **quiet)
         draw_map.click(of_visit(events.map), None, [status, atlas], **quiet)

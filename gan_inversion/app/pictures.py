@@ -6,6 +6,7 @@ import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
+from urllib.parse import quote
 
 from ..metrics.verdict import ALIKE, OTHER, SAME
 from .jobs import RUNNING, Job, Jobs
@@ -13,17 +14,21 @@ from .sessions import Session
 from .studio import LATENTS, Face, Made
 
 CLASSES = {SAME: "same", ALIKE: "alike", OTHER: "other"}
-ADVICE = "Children and edits will not look like this person. Take a sharper photograph, more from the front, evenly lit."
+ADVICE = (
+    "Children and edits will not look like this person. Take a sharper photograph, more from the front, evenly lit."
+)
 TITLES = {"inverting": "step", "children": "child", "drawing": "frame"}
 
 
 def address(session: Session, path: Any, save: bool = False) -> str:
     """Of one of its files."""
-    return f"/visit/{session.token}/{path.relative_to(session.folder).as_posix()}{'?save' if save else ''}"
+    inside = quote(path.relative_to(session.folder).as_posix())
+    return f"/visit/{session.token}/{inside}{'?save' if save else ''}"
 
 
 def figure(source: str, caption: str, more: str = "") -> str:
-    return f'<figure><img src="{escape(source)}" alt="{escape(caption)}"><figcaption>{escape(caption)}{more}</figcaption></figure>'
+    told = escape(caption)
+    return f'<figure><img src="{escape(source)}" alt="{told}"><figcaption>{told}{more}</figcaption></figure>'
 
 
 def nobody(role: str) -> str:
@@ -37,9 +42,13 @@ def face(session: Session, seen: Face) -> str:
     verdict = ""
     if told:
         value = f"{told['value']:.2f}".lstrip("0")
-        verdict = f'<p class="verdict {CLASSES[told["verdict"]]}"><b>{told["verdict"]}</b> ({told["network"]} {value})</p>'
+        verdict = (
+            f'<p class="verdict {CLASSES[told["verdict"]]}"><b>{told["verdict"]}</b> ({told["network"]} {value})</p>'
+        )
         verdict += "" if told["verdict"] == SAME else f'<p class="advice">{ADVICE}</p>'
-    tiles = figure(address(session, crop), "the photograph's crop") + figure(address(session, drawn), "as the model draws it")
+    tiles = figure(address(session, crop), "the photograph's crop") + figure(
+        address(session, drawn), "as the model draws it"
+    )
     return f'<div class="faces">{tiles}</div>{verdict}{remarks(seen.facts.get("warnings", ()))}'
 
 
@@ -88,7 +97,8 @@ def made(session: Session, result: Made) -> str:
 
 def film(session: Session, result: Made) -> str:
     source = escape(address(session, result.folder / "walk.mp4"))
-    shown = f'<video src="{source}" controls loop muted autoplay playsinline aria-label="film of a child growing up"></video>'
+    how = "controls loop muted autoplay playsinline"
+    shown = f'<video src="{source}" {how} aria-label="film of a child growing up"></video>'
     files = {"walk.mp4": "film (MP4)", "walk.gif": "film (GIF)"}
     return f'<div class="large">{shown}</div>{downloads(session, result, files)}{lines(result.lines)}'
 
@@ -106,18 +116,27 @@ def edit(session: Session, result: Made) -> str:
     told = result.summary["edits"]["edit"]
     identity = told["identity"]
     verdict = f"{identity['verdict']} ({identity['network']} {identity['value']:.2f})" if identity else "not judged"
-    files = {"edit.png": "PNG", "edit_pasted.png": "PNG in its photograph", "strip.png": "contact sheet", LATENTS: "latents"}
+    files = {
+        "edit.png": "PNG",
+        "edit_pasted.png": "PNG in its photograph",
+        "strip.png": "contact sheet",
+        LATENTS: "latents",
+    }
     pasted = "edit_pasted.png" in result.pictures
+    numbers = [(name, before, told["after"][name]) for name, before in told["before"].items() if name in told["after"]]
     rows = "".join(
-        f"<tr><th scope='row'>{escape(name.replace('_', ' '))}</th><td>{before:.1f}</td><td>{told['after'][name]:.1f}</td></tr>"
-        for name, before in told["before"].items()
-        if name in told["after"]
+        f"<tr><th scope='row'>{escape(name.replace('_', ' '))}</th><td>{before:.1f}</td><td>{after:.1f}</td></tr>"
+        for name, before, after in numbers
     )
-    table = f"<table><tr><th scope='col'>read</th><th scope='col'>before</th><th scope='col'>after</th></tr>{rows}</table>"
+    table = (
+        f"<table><tr><th scope='col'>read</th><th scope='col'>before</th><th scope='col'>after</th></tr>{rows}</table>"
+    )
     return (
         framed(session, result, "pasted.html" if pasted else "before_after.html", "before and after")
         + f"<p>Still the person of the photograph? {escape(verdict)}{'' if told['reached'] else '; not all was reached'}</p>"
-        + downloads(session, result, {name: told for name, told in files.items() if pasted or name != "edit_pasted.png"})
+        + downloads(
+            session, result, {name: told for name, told in files.items() if pasted or name != "edit_pasted.png"}
+        )
         + f"<details><summary>What else moved</summary>{table if rows else 'Nothing was read.'}</details>"
         + lines(result.lines)
     )
@@ -138,4 +157,4 @@ def downloads(session: Session, result: Made, files: dict[str, str]) -> str:
 def lines(told: Sequence[str]) -> str:
     """The command lines with the same bits."""
     text = escape("\n".join(told))
-    return f'<details class="lines"><summary>The same, to the bit, by command line</summary><pre tabindex="0">{text}</pre></details>'
+    return f"<details><summary>The same, to the bit, by command line</summary><pre tabindex='0'>{text}</pre></details>"

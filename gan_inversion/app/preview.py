@@ -39,18 +39,15 @@ def child_at_once(conception: Conception, father: Inversion, mother: Inversion, 
     if conception.directions is not None:
         number = next(iter(conception.recipes))
         gender = conception.recipes[number].gender if asked.gender == "drawn" else asked.gender or ""
-        scenes = {"neutral": NEUTRAL, "father": father, "mother": mother}
         if asked.scene:
-            whose = scenes[asked.scene]
-            wanted = scene_of(render(generator, whose.latents)) if isinstance(whose, Inversion) else whose
+            whose = {"father": father, "mother": mother}.get(asked.scene)
+            wanted = scene_of(render(generator, whose.latents)) if whose else NEUTRAL
             latents = settle(latents, wanted, conception.directions, generator)
         latents = _stepped(latents, asked, gender, conception.directions, generator)
     return small(latents, generator)
 
 
-def _stepped(
-    latents: Latents, asked: Steering, gender: str, directions: Directions, generator: Generator
-) -> Latents:
+def _stepped(latents: Latents, asked: Steering, gender: str, directions: Directions, generator: Generator) -> Latents:
     age, slopes = asked.targets[0], directions.deviations
     goals = [gender_goal(gender, log_odds(asked.certainty), slopes["gender"])] if gender else []
     goals += [age_goal(age, asked.tolerance, slopes["age"])] if age is not None else []

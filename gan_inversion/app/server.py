@@ -58,7 +58,9 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         try:
             door.bind((host, port))
         except (OSError, OverflowError) as error:
-            raise UserError(f"host={host} port={port}: {error}. Choose another, or port=0 for any that is free.") from error
+            raise UserError(
+                f"host={host} port={port}: {error}. Choose another, or port=0 for any that is free."
+            ) from error
         yield door
 
 

@@ -67,7 +67,7 @@ class Studio:
     """typed: what was said of generators, inversions and children on the page's own command line."""
 
     def __init__(self, typed: Sequence[str], device: str, threads: int) -> None:
-        self.typed, self.place = [*typed], [f"device={device}", f"threads={threads}"]
+        self.typed, self.place = [*typed], [f"device={device}"] * (device != "cpu") + [f"threads={threads}"]
         self.steers = self.edits = self.embeds = False
 
     def warm_up(self, folder: Path) -> list[Path]:
@@ -89,6 +89,7 @@ class Studio:
 
     @property
     def _directions(self) -> str:
+        """What was said of those of children holds for edits."""
         said = [one.partition("=")[2] for one in self.typed if one.startswith("child.directions=")]
         return said[-1] if said else DEFAULT
 
@@ -102,8 +103,10 @@ class Studio:
             reason = ""
         except UserError as error:
             reason = str(error)
-        entries = json.loads((folder / "metrics.json").read_text())["photos"] if (folder / "metrics.json").exists() else {}
-        name, facts = next(iter(entries.items()), ("", {}))
+        summary = folder / "metrics.json"
+        entries: dict[str, Any] = json.loads(summary.read_text())["photos"] if summary.is_file() else {}
+        name = next(iter(entries), "")
+        facts: dict[str, Any] = entries.get(name, {})
         if reason or "error" in facts:
             shutil.rmtree(folder, ignore_errors=True)
             raise UserError(plain(str(facts.get("error", reason)), session))
@@ -152,9 +155,14 @@ class Studio:
         if not kept:
             raise UserError("There is nobody on the map yet: draw a child first.")
         how = [f"samples={SAMPLES}", f"identity={str(self.embeds).lower()}"]
-        self._run(session, "atlas", folder, [f"latents=[{','.join(str(made.folder / LATENTS) for made in kept)}]", *how])
+        self._run(
+            session, "atlas", folder, [f"latents=[{','.join(str(made.folder / LATENTS) for made in kept)}]", *how]
+        )
         folders = [FOLDER if number == 0 else f"{FOLDER}_{number + 1}" for number in range(len(kept))]
-        told = [made.lines[0].replace(f"output_dir={FOLDER}", f"output_dir={into}") for made, into in zip(kept, folders, strict=True)]
+        told = [
+            made.lines[0].replace(f"output_dir={FOLDER}", f"output_dir={into}")
+            for made, into in zip(kept, folders, strict=True)
+        ]
         stored = f"latents=[{','.join(f'{into}/{LATENTS}' for into in folders)}]"
         made = Made(folder, {}, (*told, self._line("atlas", [stored, *how], "map")), {})
         session.keep("map", made, folder)
@@ -172,7 +180,8 @@ class Studio:
     def edit(self, session: Session, role: str, changes: Changes, paste: bool) -> Made:
         """`edit`: one parent's face."""
         face, folder = one(session, role), session.new_folder("edit")
-        said = [*changes.arguments(), f"directions={self._directions}", f"paste_back={str(paste).lower()}"]
+        own = [f"directions={self._directions}"] * (self._directions != DEFAULT) + ["paste_back=true"] * paste
+        said = [*changes.arguments(), *own]
         self._run(session, "edit", folder, [f"photo={face.photo}", *said])
         summary = json.loads((folder / "edit.json").read_text())
         captions = {"edit.png": "edited", **({"edit_pasted.png": "in its photograph"} if paste else {})}

@@ -29,7 +29,13 @@ class Wishes:
         """KEY=VALUE of each. steers: whether the generator has directions of age and gender."""
         chosen = [f"inherit.{name}={self.regions[name]}" for name in REGIONS if self.regions.get(name)]
         steered = [f"child.age={_text(self.age)}", f"child.gender={_text(self.gender)}"] if steers else []
-        return [f"blend.weight={self.likeness:g}", *chosen, *steered, f"diversity={self.diversity:g}", f"seed={self.seed}"]
+        return [
+            f"blend.weight={self.likeness:g}",
+            *chosen,
+            *steered,
+            f"diversity={self.diversity:g}",
+            f"seed={self.seed}",
+        ]
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,11 @@ class Changes:
         return self.age is None and self.gender is None and not any(self.steps.values())
 
     def arguments(self) -> list[str]:
-        said = [f"{name}={_text(value)}" for name, value in (("age", self.age), ("gender", self.gender)) if value is not None]
+        said = [
+            f"{name}={_text(value)}"
+            for name, value in (("age", self.age), ("gender", self.gender))
+            if value is not None
+        ]
         return said + [f"steps.{name}={step:g}" for name, step in self.steps.items() if step]
 
 

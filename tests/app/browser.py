@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-PATIENCE = 40.0  # seconds for anything to appear
+PATIENCE = 15.0  # seconds for anything to appear
 
 
 class Browser:
@@ -36,7 +36,7 @@ class Browser:
                  "--disable-component-update", "--disable-dev-shm-usage", "--remote-debugging-pipe",
                  f"--user-data-dir={folder}/user"]  # fmt: skip
         self._process = subprocess.Popen(
-            [program, *flags, "about:blank"], close_fds=False, pass_fds=(3, 4, to_read, to_write),
+            [program, *flags, "about:blank"], close_fds=False,
             preexec_fn=as_three_and_four, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         os.close(to_read)
@@ -70,8 +70,13 @@ class Browser:
         page = Page(self, target, session)
         for domain in ("Page", "Network", "Runtime", "DOM", "Log"):
             page.ask(f"{domain}.enable")
-        page.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
-        page.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
+        page.ask(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
+        page.ask(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}],
+        )
         page.ask("Page.navigate", url=url)
         return page
 
@@ -91,7 +96,9 @@ class Page:
 
     def run(self, script: str) -> Any:
         """The value of a JavaScript expression."""
-        return self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)["result"].get("value")
+        return self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)["result"].get(
+            "value"
+        )
 
     def text(self, place: str) -> str:
         return str(self.run(f"document.querySelector({json.dumps(place)})?.innerText ?? ''"))
@@ -110,14 +117,15 @@ class Page:
 
     def waits_for(self, place: str, text: str) -> str:
         """The text of a place, once it has `text` in it."""
-        return str(self.until(lambda: (found := self.text(place)) if text in self.text(place) else None) or found)
+        return str(self.until(lambda: found if text in (found := self.text(place)) else None))
 
     def click(self, place: str) -> None:
         self.until(lambda: self.run(f"!!document.querySelector({json.dumps(place)})"))
         self.run(f"(document.querySelector({json.dumps(place)}).click(), 1)")
 
     def tab(self, name: str) -> None:
-        self.run(f"([...document.querySelectorAll('button[role=tab]')].find(one => one.innerText.trim() == {json.dumps(name)}).click(), 1)")
+        tabs = "[...document.querySelectorAll('button[role=tab]')]"
+        self.run(f"({tabs}.find(one => one.innerText.trim() == {json.dumps(name)}).click(), 1)")
 
     def give(self, place: str, *files: Path) -> None:
         """Files to the file chooser in a place."""
@@ -132,14 +140,18 @@ class Page:
         self.run(
             f"(() => {{ const field = document.querySelector({json.dumps(f'{place} input[type=number]')});"
             f"Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set.call(field, {value});"
-            "field.dispatchEvent(new Event('input', {bubbles: true})); field.dispatchEvent(new Event('change', {bubbles: true}));"
-            "field.dispatchEvent(new Event('blur')); return 1 })()"
+            "for (const kind of ['input', 'change', 'blur']) field.dispatchEvent(new Event(kind, {bubbles: true}));"
+            "return 1 })()"
         )
 
     def told(self, method: str) -> list[dict[str, Any]]:
         """Events of this tab."""
         self.browser._read(0)
-        return [one["params"] for one in self.browser.told if one["method"] == method and one.get("sessionId") == self.session]
+        return [
+            one["params"]
+            for one in self.browser.told
+            if one["method"] == method and one.get("sessionId") == self.session
+        ]
 
     def screenshot(self, path: Path, whole: bool = True) -> None:
         path.write_bytes(base64.b64decode(self.ask("Page.captureScreenshot", captureBeyondViewport=whole)["data"]))
