@@ -64,7 +64,7 @@ $(DOCS)/.ready: pyproject.toml
 	touch $(DOCS)/.ready
 
 lock: ## requirements.lock.txt anew, after a change of dependencies; needs uv
-	uv pip compile --quiet --extra demo --extra dev --extra ray --extra s3 --extra onnx --extra c2pa --extra tensorboard --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate pyproject.toml -o requirements.lock.txt
+	uv pip compile --quiet --extra app --extra demo --extra dev --extra ray --extra s3 --extra onnx --extra c2pa --extra tensorboard --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate pyproject.toml -o requirements.lock.txt
 
 clean: ## what was installed and built; weights and results stay
 	rm -rf .venv $(DOCS) build *.egg-info

@@ -202,7 +202,7 @@ def _remedy(command: Any) -> str:
 
 def class_of(name: str) -> Any:
     module, _, kind = PLACES[name].rpartition(".")
-    return getattr(import_module(f".commands.{module}", __package__), kind)
+    return getattr(import_module(f".{module}", f"{__package__}.commands"), kind)
 
 
 def plain(config: DictConfig, resolve: bool = True) -> dict[str, Any]:

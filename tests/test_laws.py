@@ -33,7 +33,7 @@ from tests.conftest import ROOT, drawn, make_inverter, real
 PACKAGE = ROOT / "gan_inversion"
 ORDER = ["errors", "interfaces", "storage", "image", "latents", "runtime", "checkpoints", "assets", "spaces", "estimators",
          "faces", "losses", "generators", "inversion", "editing", "blending", "metrics", "execution", "store", "report",
-         "training", "batch", "components", "commands", "cli", "results", "api", "__main__"]  # fmt: skip
+         "training", "batch", "components", "commands", "cli", "results", "api", "app", "__main__"]  # fmt: skip
 LARGEST_ROOM = 17  # files
 SHIM = (
     'from gan_inversion.cli import run\n\nif __name__ == "__main__":  # workers import this file too\n    run("{}")\n'

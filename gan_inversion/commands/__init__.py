@@ -5,7 +5,7 @@ It stands here once: its script, its config of the same name in `configs/`, `--h
 
 from __future__ import annotations
 
-COMMANDS: dict[str, dict[str, str]] = {  # for people: heading -> name -> module and class
+COMMANDS: dict[str, dict[str, str]] = {  # for people: heading -> name -> module and class, of this room or .of another
     "faces in, faces out": {
         "family": "family.Family",
         "generations": "family.Generations",
@@ -14,6 +14,7 @@ COMMANDS: dict[str, dict[str, str]] = {  # for people: heading -> name -> module
         "blend": "blend.Blend",
         "partner": "partner.Partner",
         "edit": "edit.EditFace",
+        "app": ".app.command.App",
     },
     "many couples": {
         "batch": "batch.Batch",

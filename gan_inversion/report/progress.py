@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -12,6 +14,25 @@ from tqdm import tqdm
 from ..interfaces import Step
 
 T = TypeVar("T")
+Watcher = Callable[[str, int, int], None]  # what is done, how many of it, of how many
+
+_WATCHER: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
+
+
+@contextmanager
+def watched_by(watcher: Watcher) -> Iterator[None]:
+    """All bars of this thread are told to `watcher` too, at each step."""
+    token = _WATCHER.set(watcher)
+    try:
+        yield
+    finally:
+        _WATCHER.reset(token)
+
+
+def _tell(title: str, done: float, total: float | None) -> None:
+    watcher = _WATCHER.get()
+    if watcher is not None and total:
+        watcher(title, int(done), int(total))
 
 
 class _Bar(tqdm):
@@ -23,6 +44,16 @@ class _Bar(tqdm):
         if found["total"] and found["n"] - found["initial"] < found["total"] / 10:
             found["bar_format"] = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
         return found
+
+    def update(self, n: float | None = 1) -> bool | None:
+        shown: bool | None = super().update(n)
+        _tell(self.desc, self.n, self.total)
+        return shown
+
+    def __iter__(self) -> Iterator[Any]:
+        for done, item in enumerate(super().__iter__()):
+            _tell(self.desc, done, self.total)
+            yield item
 
 
 def bar_of(title: str, unit: str) -> Callable[[Iterable[T]], Iterable[T]]:

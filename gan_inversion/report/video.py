@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from ..blending.walk import Walk
 from ..errors import UserError
 from ..image import DIGITAL_SOURCE_TYPE, area_resize, mark_beside, to_uint8
 from ..interfaces import Generator
 from ..latents import render
+from .progress import bar_of
 from .run_folder import RunFolder
 
 FPS = 12
@@ -27,7 +27,7 @@ GIF_SIDE = 320  # pixels at most
 def draw_frames(generator: Generator, walk: Walk, positions: np.ndarray, size: int) -> np.ndarray:
     """The true pictures at `positions` [T], area-reduced -> uint8 [T, size, size, 3]."""
     frames = np.empty((len(positions), size, size, 3), np.uint8)
-    for i, position in enumerate(tqdm(positions, desc="drawing", unit="frame", disable=None)):
+    for i, position in enumerate(bar_of("drawing", "frame")(positions)):
         frames[i] = to_uint8(area_resize(render(generator, walk.at(float(position))), size))
     return frames
 
