@@ -31,6 +31,13 @@ MOVES = {
     f"{FOLDERS}::test_an_evaluation_s_folder_is_of_one_job": "evaluate_children.output_dir evaluate_children.overwrite",
     "tests/test_c2pa.py::test_a_family_is_signed": "mark.c2pa.certificate mark.c2pa.key mark.c2pa.algorithm",
     "tests/report/test_events.py::test_a_trace_for_tensorboard": "family.tensorboard invert.tensorboard",
+    # the page
+    "tests/app/test_sessions.py::test_the_address_that_was_asked_for": "app.host app.port",
+    "tests/app/test_sessions.py::test_who_has_not_been_seen_for_minutes_is_forgotten": "app.minutes",
+    "tests/app/test_sessions.py::test_so_many_visitors_and_no_more": "app.visitors",
+    "tests/app/test_sessions.py::test_so_many_jobs_a_minute": "app.per_minute",
+    "tests/app/test_jobs.py::test_one_after_the_other": "app.waiting",
+    "tests/app/test_page.py::test_too_large_a_photograph_is_not_taken": "app.megabytes",
     # faces in, faces out
     f"{SCRIPTS}::test_a_family": "family.father family.mother family.siblings family.trace",
     f"{SCRIPTS}::test_one_sibling_is_replayed_alone": "family.siblings_only",

@@ -100,11 +100,11 @@ class Events:
         """In full: one child, siblings, or one at several ages. The last value is how many, or at what ages."""
         session = self.sessions.of(visit)
         wishes, last = wishes_of(values), values[-1]
-        more = {
-            "child": [],
-            "siblings": [f"siblings={last}"],
-            "growth": [f"child.ages=[{','.join(f'{age:g}' for age in sorted(last or []))}]"],
-        }[kind]
+        more = []
+        if kind == "siblings":
+            more = [f"siblings={last}"]
+        elif kind == "growth":
+            more = [f"child.ages=[{','.join(f'{age:g}' for age in sorted(last or []))}]"]
 
         def work() -> Made:
             if kind == "growth" and len(last or []) < 2:

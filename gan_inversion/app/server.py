@@ -141,7 +141,7 @@ def application(keys: App, events: Events, close: Callable[[], None]) -> Any:
     site.add_route("/visit/{token}/{name:path}", file)
     gr.mount_gradio_app(
         site, build(events, keys.minutes), "/", server_name=keys.host, footer_links=[], run_history=False,
-        show_error=False, max_file_size=keys.megabytes * 2**20, ssr_mode=False, enable_monitoring=False, pwa=False,
+        show_error=True, max_file_size=keys.megabytes * 2**20, ssr_mode=False, enable_monitoring=False, pwa=False,
         mcp_server=False, theme=theme(), css=CSS.read_text(), allowed_paths=[str(path) for path in events.examples],
     )  # fmt: skip
     return guarded(site, keys.host)

@@ -36,6 +36,7 @@ def busy() -> None:
 
 
 def test_one_after_the_other(jobs: Jobs) -> None:
+    """And no more than so many waiting."""
     go, order = threading.Event(), list[int]()
     first = jobs.submit("a", "me", go.wait)
     others = [jobs.submit("a", who, lambda who=who: order.append(who)) for who in ("you", "she")]

@@ -49,6 +49,7 @@ def address_of(page: Page, place: str, told: str) -> str:
     links = page.run(
         f"[...document.querySelectorAll('{place} a')].map(one => [one.innerText, one.getAttribute('href')])"
     )
+    assert told in dict(links), links
     return str(dict(links)[told])
 
 
@@ -66,7 +67,9 @@ def test_two_photographs_to_a_child_and_its_bits_by_the_told_line(
     page.set("#likeness", 0.2)
     between = page.until(lambda: found if (found := page.html("#child")) != before else None)
     page.click("#dice")
+    page.until(lambda: page.run("document.querySelector('#seed input').value") != "0")
     page.until(lambda: page.html("#child") != between)
+    page.until(lambda: not page.text("#status").strip())
     page.click("#draw")
     page.waits_for("#child", "Download")
     picture = fetched(page, address_of(page, "#child", "PNG"))
@@ -118,9 +121,11 @@ def test_a_bad_photograph_is_named_beside_itself(page: Page, photos: tuple[Path,
 
 
 def test_too_large_a_photograph_is_not_taken(page: Page, served: Served, tmp_path: Path) -> None:
+    """By megabytes=1."""
     save_photo_crop(tmp_path / "large.png", random_pixels(0, 800))
     page.give("#photo_father", tmp_path / "large.png")
-    page.until(lambda: "size" in page.text("body").lower() and "1.0 MB" in page.text("body"))
+    told = page.until(lambda: page.text("[data-testid=toast-text]"))
+    assert "1.0 Mb" in told and "large.png" in told
     assert "large.png" not in {path.name for path in served.files}
 
 

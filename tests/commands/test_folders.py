@@ -51,7 +51,7 @@ OTHER_JOB = {
     "train_encoder": "steps=2",
     "train_preview_heads": "steps=2",
 }  # else: another seed
-NO_FOLDER = {"convert_weights", "export_latents", "export_onnx", "fetch_weights", "import_latents", "store"}
+NO_FOLDER = {"app", "convert_weights", "export_latents", "export_onnx", "fetch_weights", "import_latents", "store"}
 NEEDS_WEIGHTS = {"edit", "evaluate_children", "find_people", "find_regions", "train_encoder", "train_preview_heads"}
 MARKS = {name: [pytest.mark.weights] for name in NEEDS_WEIGHTS}
 MARKS["evaluate_children"] += [needs_faceres]
