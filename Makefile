@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DOCS := .venv-docs
 
-.PHONY: help setup demo family test test-fast test-rerun lint reference docs lock clean
+.PHONY: help setup demo app family test test-fast test-rerun lint reference docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ demo: setup ## a family, in runs/demo: two photographs in, their child out
 family: setup ## yours: FATHER=dad.jpg MOTHER=mum.jpg OUT=folder ARGS="siblings=4"
 	@test -n "$(FATHER)" -a -n "$(MOTHER)" || { echo 'usage: make family FATHER=dad.jpg MOTHER=mum.jpg [OUT=folder] [ARGS="siblings=4"]'; exit 2; }
 	$(BIN)/python scripts/family.py father="$(FATHER)" mother="$(MOTHER)" output_dir="$(OUT)" $(ARGS)
+
+app: setup ## a page in the browser, on this machine alone
+	$(BIN)/gan_inversion app $(ARGS)
 
 # two workers of one thread each: bits do not depend on how many cores there are
 test: setup ## all tests, minutes
