@@ -29,7 +29,7 @@ class App:
     child: Steering | FixedSteps
     host: str
     port: int = at_least(0)
-    minutes: float = at_least(0)
+    minutes: float = at_least(1)
     megabytes: int = at_least(1)
     visitors: int = at_least(1)
     waiting: int = at_least(0)

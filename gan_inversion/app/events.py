@@ -16,6 +16,7 @@ from typing import Any
 
 from ..editing.regions import REGIONS
 from ..errors import UserError
+from ..image import FORMATS, SUFFIXES
 from . import pictures
 from .jobs import CANCELLED, FAILED, Job, Jobs
 from .sessions import Session, Sessions
@@ -25,6 +26,7 @@ from .wishes import Changes, Wishes, name_of
 OFTEN = 0.25  # seconds between looks at a job
 KINDS = {"child": "child", "siblings": "siblings", "growth": "child growing up"}
 LARGEST_SEED = 9999
+MADE = ("child", "siblings", "growth", "film", "map", "edit")  # of both faces, or of one
 
 Html = str
 
@@ -44,8 +46,8 @@ class Events:
         try:
             session = self.sessions.of(visit)
             self.jobs.cancel(session.token, f"view of the {role}")
-            session.kept.pop(f"view_{role}", None)
-            session.kept.pop("drawn", None)
+            session.forget(f"view_{role}", "drawn", *MADE)  # nothing of another face stays
+            shutil.rmtree(session.folder / role, ignore_errors=True)
             mine = session.kept[f"asked of the {role}"] = object()
             if not sent:
                 yield pictures.nobody(role)
@@ -69,12 +71,12 @@ class Events:
             raise UserError("The photograph did not arrive. Give it once more.")
         session.uploads.add(arrived)
         name, other = name_of(str(sent.get("orig_name") or arrived.name)), PARENTS[role == PARENTS[0]]
-        there = session.kept.get(f"view_{other}")
-        if there is not None and there.photo.name == name:  # the told line names both
+        if Path(name).suffix.lower() not in SUFFIXES:  # a page, say, which would be served as one
+            raise UserError(f"{name}: not a photograph. Use {', '.join(FORMATS)}.")
+        if (session.folder / other / name).exists():  # the told line names both
             name = f"{role}_{name}"
         folder = session.folder / role
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         return Path(shutil.copyfile(arrived, folder / name))
 
     def drawn(self) -> list[str]:
@@ -88,8 +90,10 @@ class Events:
         session, wishes = self.sessions.of(visit), wishes_of(values)
 
         def show(session: Session, png: bytes) -> Html:  # what was drawn in full meanwhile is better
-            drawn = session.kept.get("drawn") == wishes
-            return str(session.kept["html of child"]) if drawn else pictures.preview(session, png)
+            if session.kept.get("drawn") == wishes:
+                return str(session.kept["html of child"])
+            session.kept.pop("drawn", None)  # what stands there now is a preview
+            return pictures.preview(session, png)
 
         if all(f"view_{role}" in session.kept for role in PARENTS) and session.kept.get("drawn") != wishes:
             work = lambda: self.studio.preview(session, wishes)  # noqa: E731

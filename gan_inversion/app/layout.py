@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..editing.regions import REGIONS
+from ..errors import UserError
 from .events import LARGEST_SEED, STEPS, Events, dice
 from .pictures import nobody
 from .studio import PARENTS
@@ -37,13 +38,19 @@ def build(events: Events, minutes: float) -> Any:
 
     def of_visit(handler: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
         async def called(request: gr.Request, *values: Any) -> AsyncIterator[Any]:
-            async for places in handler(str(request.session_hash), *values):
-                yield places
+            try:
+                async for places in handler(str(request.session_hash), *values):
+                    yield places
+            except UserError as error:
+                raise gr.Error(str(error), print_exception=False) from error
 
         return called
 
     def cancel(request: gr.Request) -> None:
-        events.cancel(str(request.session_hash))
+        try:
+            events.cancel(str(request.session_hash))
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from error
 
     def leave(request: gr.Request) -> None:
         events.leave(str(request.session_hash))

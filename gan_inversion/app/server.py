@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import threading
 import time
@@ -45,6 +46,8 @@ def serve(keys: App, said: Sequence[str]) -> None:
         port = door.getsockname()[1]
         server = uvicorn.Server(uvicorn.Config(page, log_level="warning", timeout_graceful_shutdown=2))
         print(f"page: http://{keys.host}:{port} (Ctrl-C ends it)", flush=True)
+        if hasattr(signal, "SIGHUP"):  # its window was closed: as if it were asked to end
+            signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
         with contextlib.suppress(KeyboardInterrupt):  # how a server ends
             server.run(sockets=[door])
 
@@ -164,6 +167,11 @@ def guarded(site: Any, host: str) -> Any:
                 message = {**message, "headers": [*message["headers"], *more]}
             await send(message)
 
+        origin = dict(scope["headers"]).get(b"origin", b"")
+        if origin and origin.rpartition(b"//")[2] != dict(scope["headers"]).get(b"host", b""):
+            await answer({"type": "http.response.start", "status": 403, "headers": []})
+            await send({"type": "http.response.body", "body": b"Another site asks for this."})
+            return
         if host in LOOPBACK and named not in LOOPBACK:
             await answer({"type": "http.response.start", "status": 421, "headers": []})
             await send({"type": "http.response.body", "body": b"This page is for this machine alone."})

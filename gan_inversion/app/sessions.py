@@ -38,6 +38,15 @@ class Session:
         self.made += 1
         return self.folder / f"{kind}_{self.made}"
 
+    def forget(self, *kinds: str) -> None:
+        """What was made of these kinds, with its folder."""
+        for kind in kinds:
+            self.kept.pop(kind, None)
+            self.kept.pop(f"html of {kind}", None)
+            folder = self.kept.pop(f"folder of {kind}", None)
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+
     def keep(self, kind: str, made: Any, folder: Path) -> None:
         """In place of the last of its kind, whose folder goes."""
         before = self.kept.get(f"folder of {kind}")
@@ -83,11 +92,17 @@ class Sessions:
     def file(self, token: str, name: str) -> Path | None:
         """A file of a session, by its address; None if there is none."""
         with self._lock:
-            session = next((one for one in self._by_visit.values() if secrets.compare_digest(one.token, token)), None)
+            session = next(
+                (one for one in self._by_visit.values() if secrets.compare_digest(one.token.encode(), token.encode())),
+                None,
+            )
         if session is None:
             return None
-        path = (session.folder / name).resolve()
-        return path if path.is_relative_to(session.folder.resolve()) and path.is_file() else None
+        try:
+            path = (session.folder / name).resolve()
+            return path if path.is_relative_to(session.folder.resolve()) and path.is_file() else None
+        except (OSError, ValueError):  # no name of a file
+            return None
 
     def end(self, visit: str) -> None:
         """The visitor has left: nothing of it stays."""
@@ -110,6 +125,11 @@ class Sessions:
             old = [visit for visit, session in self._by_visit.items() if session.used < least]
         for visit in old:
             self.end(visit)
+        with self._lock:  # what a job wrote while its visit was ended
+            known = {"uploads"} | {session.token for session in self._by_visit.values()}
+            left = [path for path in self.root.iterdir() if path.is_dir() and path.name not in known]
+        for path in left:
+            shutil.rmtree(path, ignore_errors=True)
 
     def close(self) -> None:
         """End all of them; nothing is left on the disk."""

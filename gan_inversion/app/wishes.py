@@ -69,8 +69,14 @@ def line(command: str, arguments: Sequence[str], folder: str = FOLDER) -> str:
 
 
 def name_of(sent: str) -> str:
-    """A file name as a photograph is called here and on the told line: the browser's, without what no folder takes."""
+    """A file name as a photograph is called here and on the told line: the browser's, without what no folder takes, and
+    without what a config would resolve: `${oc.env:...}` reads the environment."""
     name = sent.replace("\\", "/").rpartition("/")[2]
-    name = "".join(letter for letter in name if letter.isprintable()).strip().lstrip(".-")
+    name = "".join(letter for letter in name if letter.isprintable() and letter not in "${}").strip().lstrip(".-")
     stem, dot, suffix = name.rpartition(".")
-    return f"{stem[:80]}{dot}{suffix[:8]}" if stem else (name[:80] or "photograph")
+    return f"{_cut(stem, 80)}{dot}{_cut(suffix, 8)}" if stem else (_cut(name, 80) or "photograph")
+
+
+def _cut(text: str, most: int) -> str:
+    """At most so many bytes: folders count those."""
+    return text.encode()[:most].decode(errors="ignore")

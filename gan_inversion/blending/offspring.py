@@ -136,7 +136,9 @@ class Conception:
         latents = self.inheritance.with_regions(steered.latents, father, mother, generator)
         if steered.read is None or self.directions is None:
             return replace(steered, latents=latents)
-        return replace(steered, latents=latents, read=self.directions.require_reader()(render(generator, latents)))
+        read = self.directions.require_reader()(render(generator, latents))
+        kept = not isinstance(self.steering, Steering) or self.steering.is_met(steered, read)
+        return replace(steered, latents=latents, read=read, reached=steered.reached and kept)
 
 
 def shared_copy(father: Inversion, mother: Inversion) -> Tensor | None:

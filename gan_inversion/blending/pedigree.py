@@ -78,7 +78,9 @@ def read_pedigree(path: str) -> Pedigree:
     born = dict[str, yaml.Node]()
     for union, node in waiting:
         for child in union.children:
-            if child in people or child in born:
+            if child.lower() in {
+                one.lower() for one in (*people, *born)
+            }:  # files are called so, not everywhere by case
                 raise UserError(f"{_at(node, path)}: {child} is there twice: as a child, and before.")
             born[child] = node
     for union, node in waiting:
@@ -119,6 +121,9 @@ def _union(node: yaml.Node, path: str) -> Union:
     if not {*PARENTS} <= {*said} or not {*BORN} & {*said}:
         missing = next((key for key in PARENTS if key not in said), "children")
         raise UserError(f"{_at(node, path)}: {missing} is missing: father, mother, and children or daughters or sons.")
+    father, mother = (_name(said[role], path) for role in PARENTS)
+    if father == mother:
+        raise UserError(f"{_at(node, path)}: {father} cannot be both parents.")
     genders = dict[str, str]()
     for key, gender in BORN.items():
         names = said.get(key)
@@ -130,7 +135,7 @@ def _union(node: yaml.Node, path: str) -> Union:
             if name in genders:
                 raise UserError(f"{_at(names, path)}: {name} is there twice.")
             genders[name] = gender
-    return Union(_name(said["father"], path), _name(said["mother"], path), genders)
+    return Union(father, mother, genders)
 
 
 def _entries(node: yaml.Node | None, path: str, keys: tuple[str, ...] | None = None) -> Iterator[tuple[str, yaml.Node]]:
@@ -152,6 +157,8 @@ def _name(node: yaml.Node, path: str) -> str:
     name = _text(node, path)
     if not NAME.fullmatch(name):
         raise UserError(f"{_at(node, path)}: {name!r}: names have letters, digits, _ and - only: files are called so.")
+    if name.endswith("_inversion") or name.lower() == "family_tree":
+        raise UserError(f"{_at(node, path)}: {name}: a file of the run is called so. Choose another name.")
     return name
 
 

@@ -92,6 +92,12 @@ class Steering:
         """The ages to draw, in order."""
         return self.ages or (self.age,)
 
+    def is_met(self, asked: Steered, read: FaceLabels) -> bool:
+        """Whether a reading is what was asked for."""
+        male = {"male": read.male, "female": 1 - read.male}.get(asked.gender, 1.0)
+        years = 0.0 if asked.age is None else abs(read.age - max(asked.age, YOUNGEST))
+        return years <= self.tolerance and male >= self.certainty
+
     def load(self, generator: Generator) -> Directions | None:
         """None if nothing is to be steered. Raises UserError if the directions are missing or another generator's."""
         if self.gender is None and all(age is None for age in self.targets):

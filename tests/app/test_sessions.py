@@ -10,6 +10,7 @@ import pytest
 
 from gan_inversion.app.server import listening
 from gan_inversion.app.sessions import PREFIX, Sessions
+from gan_inversion.app.wishes import name_of
 from gan_inversion.errors import UserError
 
 
@@ -59,6 +60,31 @@ def test_nobody_sees_what_is_beside_a_visit(sessions: Sessions) -> None:
     (other.folder / "mum.jpg").write_bytes(b"a face")
     assert sessions.file(one.token, f"../{other.token}/mum.jpg") is None
     assert sessions.file("", "mum.jpg") is None
+    assert sessions.file("é", "x") is None
+    assert sessions.file(one.token, "a" * 5000) is None and sessions.file(one.token, "a\0") is None
+
+
+def test_what_a_job_writes_after_its_visit_goes_too(sessions: Sessions) -> None:
+    folder = sessions.of("one").folder
+    kept = sessions.of("other").folder
+    sessions.end("one")
+    (folder / "view").mkdir(parents=True)
+    sessions.end_the_unused()
+    assert not folder.exists() and kept.exists() and (sessions.root / "uploads").exists()
+
+
+@pytest.mark.parametrize(
+    ("sent", "name"),
+    [
+        ("C:\\fotos\\it's dad.jpg", "it's dad.jpg"),
+        ("../../.ssh/id", "id"),
+        ("${oc.env:HOME}.png", "oc.env:HOME.png"),
+        ("\N{PILE OF POO}" * 90 + ".jpeg", "\N{PILE OF POO}" * 20 + ".jpeg"),
+        ("...", "photograph"),
+    ],
+)
+def test_names_are_names(sent: str, name: str) -> None:
+    assert name_of(sent) == name
 
 
 def test_what_a_killed_page_left_goes_with_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

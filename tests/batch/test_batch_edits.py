@@ -196,10 +196,10 @@ def test_columns_of_photographs() -> None:
 
 
 @pytest.mark.weights
-def test_a_row_on_the_real_generator(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_on_the_real_generator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A photograph with another smile, back in itself."""
     monkeypatch.undo()
-    monkeypatch.chdir(Path("photos").absolute().parent)
+    monkeypatch.chdir(tmp_path)
     drawn_photograph(Path("photos/me.jpg"), real(), 3)
     write_manifest(Path("me.csv"), [{"photo": "photos/me.jpg", "steps.smile": 2, "paste_back": "true"}])
     keys = ["manifest=me.csv", "inversion.steps=1", "inversion.require=null", "threads=1", "output_dir=out"]
