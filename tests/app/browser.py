@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-PATIENCE = 15.0  # seconds for anything to appear
+PATIENCE = 40.0  # seconds for anything to appear
 
 
 class Browser:
