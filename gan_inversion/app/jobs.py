@@ -19,7 +19,7 @@ from ..report.progress import watched_by
 
 log = logging.getLogger(__name__)
 
-AGAIN = 0.5  # seconds between two requests to end: the first lets a command hand in what it has, the next drops it
+AGAIN = 0.5  # seconds between two requests to end: the first at the next step of a bar, the others wherever it is
 KNOWN = 0.1  # share of a bar from which its rate says how long it will take
 WAITING, RUNNING, DONE, FAILED, CANCELLED = "waiting", "running", "done", "failed", "cancelled"
 
@@ -38,12 +38,16 @@ class Job:
     began: float = 0.0
     stage: tuple[str, int, int] = ("", 0, 0)  # of the bar that moves: its title, done, of how many
     stage_began: float = 0.0
+    unwanted: bool = False
 
     @property
     def over(self) -> bool:
         return self.state not in (WAITING, RUNNING)
 
     def watch(self, title: str, done: int, total: int) -> None:
+        """A step of a bar. KeyboardInterrupt where nobody wants the job any more."""
+        if self.unwanted:
+            raise KeyboardInterrupt
         if title != self.stage[0]:
             self.stage_began = time.monotonic()
         self.stage = title, done, total
@@ -58,7 +62,8 @@ class Jobs:
         self._waiting: deque[Job] = deque()
         self._running: Job | None = None
         self._closed = False
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._thread = threading.Thread(target=self._loop, name="jobs", daemon=True)
         self._thread.start()
 
@@ -113,6 +118,8 @@ class Jobs:
 
     def _interrupt(self, job: Job) -> None:
         """Until it is over."""
+        job.unwanted = True
+        time.sleep(AGAIN)
         while True:
             with self._changed:  # nobody else's job is begun in the meantime
                 if self._running is not job:
@@ -154,7 +161,7 @@ class Jobs:
             self._let_go()
 
     def _let_go(self) -> None:
-        with self._changed:
+        with self._lock:  # itself: its `with` is one step, which no interrupt parts from its end; a Condition's is not
             job, self._running = self._running, None
             _raise_in(self._thread, None)
         if job is not None and not job.over:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-PATIENCE = 15.0  # seconds for anything to appear
+PATIENCE = 40.0  # seconds for anything to appear
 
 
 class Browser:
@@ -128,7 +128,19 @@ class Page:
         self.run(f"({tabs}.find(one => one.innerText.trim() == {json.dumps(name)}).click(), 1)")
 
     def give(self, place: str, *files: Path) -> None:
-        """Files to the file chooser in a place."""
+        """Files to the file chooser in a place; once more where it was just being drawn anew, and took none."""
+        before = len(self.told("Network.requestWillBeSent"))
+        for _ in range(3):
+            self._give(place, files)
+            end = time.monotonic() + 3
+            while time.monotonic() < end:
+                asked = [one["request"]["url"] for one in self.told("Network.requestWillBeSent")[before:]]
+                if any("/upload" in url for url in asked) or self.text("[data-testid=toast-text]"):
+                    return
+                time.sleep(0.05)
+        raise AssertionError(f"{place} takes no files")
+
+    def _give(self, place: str, files: tuple[Path, ...]) -> None:
         field = f"{place} input[type=file]"
         self.until(lambda: self.run(f"!!document.querySelector({json.dumps(field)})"))
         root = self.ask("DOM.getDocument")["root"]["nodeId"]

@@ -77,6 +77,23 @@ def test_a_command_that_hands_in_what_it_has_is_asked_again(jobs: Jobs) -> None:
     assert ended(job).state == CANCELLED
 
 
+def test_a_bar_ends_at_its_next_step(jobs: Jobs) -> None:
+    """Where there is one, nothing is cut in the middle."""
+    done = list[int]()
+
+    def work() -> None:
+        for number in progress.bar_of("children", "child")(range(500)):
+            time.sleep(0.01)
+            done.append(number)
+
+    job = jobs.submit("a", "me", work)
+    while not done:
+        time.sleep(0.005)
+    begin = time.monotonic()
+    jobs.cancel("me")
+    assert ended(job).state == CANCELLED and time.monotonic() - begin < 0.4
+
+
 def test_what_went_wrong_is_a_sentence(jobs: Jobs) -> None:
     def refuse() -> None:
         raise UserError("dad.jpg: no face found.")
