@@ -155,6 +155,7 @@ class Page:
             "for (const kind of ['input', 'change', 'blur']) field.dispatchEvent(new Event(kind, {bubbles: true}));"
             "return 1 })()"
         )
+        time.sleep(0.3)  # Svelte hands it on at its next ticks
 
     def told(self, method: str) -> list[dict[str, Any]]:
         """Events of this tab."""
