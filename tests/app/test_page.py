@@ -95,6 +95,18 @@ def test_two_photographs_to_a_child_and_its_bits_by_the_told_line(
     assert "<title>" in fetched(page, page.run("document.querySelector('#map iframe').getAttribute('src')")).decode()
 
 
+def test_a_phone_s_width_holds_all(served: Served, browser: Browser, tmp_path: Path) -> None:
+    """Also a sentence with a word that is longer than the screen."""
+    page = browser.page(served.url, 390, 844)
+    page.until(lambda: page.text("#examples"))
+    long = tmp_path / f"{'n' * 76}.jpg"
+    long.write_text("no picture")
+    page.give("#photo_father", long)
+    page.waits_for("#view_father", "not an image")
+    assert page.run("document.documentElement.scrollWidth") == 390
+    page.close()
+
+
 def test_nothing_is_asked_of_anybody_else(page: Page, served: Served) -> None:
     """Nor may the browser: the policy in each answer refuses it."""
     page.click("#examples")
