@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from gan_inversion.blending.inheritance import Inherit
@@ -81,11 +80,12 @@ def main(folder: Path, count: int, files: list[str]) -> None:
     for number, parents in enumerate(couples(generator, count, files)):
         ws = Blend()(parents[0].ws, parents[1].ws, generator)
         child, *grown = (steering(one, "female", directions, generator)[0].latents for one in (Latents(ws), *parents))
+        of_age = dict(zip(("father", "mother"), grown, strict=True))
         plain, shown = small(child), [small(one) for one in (*parents, *grown)]
         tiles = [*shown, plain]
         for region in REGIONS:
             extremes = [
-                small(Inherit(**{region: who}).load(generator, False).with_regions(child, *grown, generator))
+                small(Inherit(**{region: who}).load(generator, False).with_regions(child, of_age, generator))
                 for who in ("father", "mother")
             ]
             rows[region].append(measure(region, shown[2:], extremes, plain))
@@ -101,6 +101,5 @@ def main(folder: Path, count: int, files: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    torch.set_grad_enabled(True)
     Path(sys.argv[1]).mkdir(parents=True, exist_ok=True)
     main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 6, sys.argv[3:])

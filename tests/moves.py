@@ -33,6 +33,7 @@ MOVES = {
     "tests/report/test_events.py::test_a_trace_for_tensorboard": "family.tensorboard invert.tensorboard",
     # the page
     "tests/app/test_sessions.py::test_the_address_that_was_asked_for": "app.host app.port",
+    "tests/app/test_guard.py::test_only_by_its_names": "app.names",
     "tests/app/test_sessions.py::test_who_has_not_been_seen_for_minutes_is_forgotten": "app.minutes",
     "tests/app/test_sessions.py::test_so_many_visitors_and_no_more": "app.visitors",
     "tests/app/test_sessions.py::test_so_many_jobs_a_minute": "app.per_minute",

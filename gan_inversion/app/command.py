@@ -28,6 +28,7 @@ class App:
     inherit: Inherit
     child: Steering | FixedSteps
     host: str
+    names: tuple[str, ...]
     port: int = at_least(0)
     minutes: float = at_least(1)
     megabytes: int = at_least(1)
@@ -48,7 +49,18 @@ class App:
     def said(self, call: Invocation) -> list[str]:
         """What was typed of the groups, for the commands that the page runs."""
         typed: list[str] = yaml.safe_load(call.texts[".hydra/overrides.yaml"]) or []
-        own = {"host", "port", "minutes", "megabytes", "visitors", "waiting", "per_minute", "device", "threads"}
+        own = {
+            "host",
+            "names",
+            "port",
+            "minutes",
+            "megabytes",
+            "visitors",
+            "waiting",
+            "per_minute",
+            "device",
+            "threads",
+        }
         return [one for one in typed if one.lstrip("+~").partition("=")[0] not in own]
 
     @property

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mutabl
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from ..errors import UserError
 from .events import Events
@@ -22,7 +23,6 @@ from .studio import Studio
 if TYPE_CHECKING:
     from .command import App
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 POLICY = (  # a browser that keeps to it asks nobody else for anything; Gradio's own scripts are inline, and evaluate
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; "
@@ -147,19 +147,19 @@ def application(keys: App, events: Events, close: Callable[[], None]) -> Any:
         show_error=True, max_file_size=keys.megabytes * 2**20, ssr_mode=False, enable_monitoring=False, pwa=False,
         mcp_server=False, theme=theme(), css=CSS.read_text(), allowed_paths=[str(path) for path in events.examples],
     )  # fmt: skip
-    return guarded(site, keys.host)
+    return guarded(site, keys.names)
 
 
-def guarded(site: Any, host: str) -> Any:
-    """With HEADERS in each answer; and where the page is this machine's alone, only for who calls it by such a name: a
-    website whose name leads here (DNS rebinding) is another's."""
+def guarded(site: Any, names: Sequence[str]) -> Any:
+    """With HEADERS in each answer; only for who calls the page by one of `names`, since a website whose own name leads
+    here (DNS rebinding) is another's; and only for the page itself, not for what another site sends here."""
 
     async def guard(scope: Scope, receive: Any, send: Callable[[Scope], Awaitable[None]]) -> None:
         if scope["type"] != "http":
             await site(scope, receive, send)
             return
-        asked = dict(scope["headers"]).get(b"host", b"").decode("latin-1").rpartition(":")
-        named = (asked[0] or asked[2]).strip("[]")
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        address, origin = headers.get(b"host", ""), headers.get(b"origin", "")
 
         async def answer(message: Scope) -> None:
             if message["type"] == "http.response.start":
@@ -167,15 +167,25 @@ def guarded(site: Any, host: str) -> Any:
                 message = {**message, "headers": [*message["headers"], *more]}
             await send(message)
 
-        origin = dict(scope["headers"]).get(b"origin", b"")
-        if origin and origin.rpartition(b"//")[2] != dict(scope["headers"]).get(b"host", b""):
-            await answer({"type": "http.response.start", "status": 403, "headers": []})
-            await send({"type": "http.response.body", "body": b"Another site asks for this."})
-            return
-        if host in LOOPBACK and named not in LOOPBACK:
-            await answer({"type": "http.response.start", "status": 421, "headers": []})
-            await send({"type": "http.response.body", "body": b"This page is for this machine alone."})
+        refused = (
+            (421, b"The page has another name here; app.names says which.")
+            if _name_in(address) not in names
+            else (403, b"Another site asks for this.")
+            if origin and origin.rpartition("//")[2] != address
+            else None
+        )
+        if refused:
+            await answer({"type": "http.response.start", "status": refused[0], "headers": []})
+            await send({"type": "http.response.body", "body": refused[1]})
             return
         await site(scope, receive, answer)
 
     return guard
+
+
+def _name_in(address: str) -> str | None:
+    """Of a Host header, without its port; None for what is no address."""
+    try:
+        return urlsplit(f"//{address}").hostname
+    except ValueError:
+        return None

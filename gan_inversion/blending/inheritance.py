@@ -204,14 +204,19 @@ class Inheritance:
     def _drawn(self, recipe: Recipe, num_ws: int) -> dict[str, Tensor]:
         return recipe.region_weights(num_ws) if isinstance(recipe, Sibling) and recipe.diversity else {}
 
-    def with_regions(self, child: Latents, father: Latents, mother: Latents, generator: Generator) -> Latents:
-        """The child as it was drawn, then as `chosen` says: what is seen of those regions is the father's or the mother's,
-        all three as they look at the child's age. A weight tells how far: 0 and 1 whole, 0.5 leaves the region as drawn."""
-        parts = {
-            region: (mother if weight > 0.5 else father, min(abs(2 * weight - 1), 1.0))
-            for region, weight in self.chosen.items()
+    @property
+    def parts(self) -> dict[str, tuple[str, float]]:
+        """Region -> (whose, share of the way to theirs), of `chosen`: weights 0 and 1 are whole, 0.5 leaves it as drawn."""
+        shares = {region: 2 * weight - 1 for region, weight in self.chosen.items()}
+        return {
+            region: ("mother" if share > 0 else "father", min(abs(share), 1.0))
+            for region, share in shares.items()
+            if share
         }
-        return grafted(child, parts, generator)
+
+    def with_regions(self, child: Latents, parents: Mapping[str, Latents], generator: Generator) -> Latents:
+        """The child with what is seen of `parts` in the parents, father and mother as far as they are needed, at its age."""
+        return grafted(child, {region: (parents[who], share) for region, (who, share) in self.parts.items()}, generator)
 
     def __call__(
         self, recipe: Recipe, father: Tensor, mother: Tensor, generator: Generator, like: Tensor | None = None

@@ -15,7 +15,6 @@ from ..editing.graft import can_graft
 from ..editing.hold import Colours
 from ..editing.steering import FixedSteps, Steered, Steering
 from ..interfaces import Generator, Inversion, Latents
-from ..latents import render
 from ..losses.prior import p_norm
 from ..spaces.p_space import draw_back, is_inside
 from .inheritance import Inherit, Inheritance, Sibling
@@ -97,7 +96,7 @@ class Conception:
             for role, parent in (("father", father), ("mother", mother)):
                 _warn_outside(role, parent, generator)
         children, shared = {}, shared_copy(father, mother)
-        grown: dict[str, list[list[Latents]]] = {}  # drawn gender -> both parents at the children's ages
+        grown: dict[str, list[dict[str, Latents]]] = {}  # drawn gender -> at each of the children's ages, who is needed
         base = next(iter(self.recipes.values())).base
         like = self.inheritance.like(base, father.ws, mother.ws, generator)
         colours = self.steering.colours_of((father.latents, mother.latents), self.directions, generator)
@@ -109,12 +108,12 @@ class Conception:
             told |= {} if recipe.twin is None else {"identical_twin_of_draw": recipe.index}
             several = len(self.steering.targets) > 1
             steered_to = self.steering(latents, recipe.gender, self.directions, generator, colours)
-            if self.inheritance.chosen and can_graft(generator):
+            if self.inheritance.parts and can_graft(generator):
                 if recipe.gender not in grown:
                     grown[recipe.gender] = self._parents_grown(father, mother, recipe.gender, colours, generator)
                 steered_to = [
-                    self._with_regions(one, dad, mum, generator)
-                    for one, dad, mum in zip(steered_to, *grown[recipe.gender], strict=True)
+                    self._with_regions(one, parents, generator)
+                    for one, parents in zip(steered_to, grown[recipe.gender], strict=True)
                 ]
             for steered in steered_to:
                 child = Child(number, told, steered, several)
@@ -123,22 +122,23 @@ class Conception:
 
     def _parents_grown(
         self, father: Inversion, mother: Inversion, gender: str, colours: Sequence[Colours], generator: Generator
-    ) -> list[list[Latents]]:
-        """Both parents as they would look at each of the children's ages and of their sex, with their own skin and hair."""
-        grown = []
-        for who, parent in enumerate((father, mother)):
-            own = [replace(colours[who], scene=one.scene) for one in colours]
-            inside = Latents(draw_back(parent.ws, generator.statistics()))
-            grown.append([one.latents for one in self.steering(inside, gender, self.directions, generator, own)])
-        return grown
+    ) -> list[dict[str, Latents]]:
+        """At each of the children's ages, and of their sex: whose regions are wanted, with their own skin and hair."""
+        wanted, grown = {who for who, _ in self.inheritance.parts.values()}, {}
+        for number, (who, parent) in enumerate((("father", father), ("mother", mother))):
+            if who in wanted:
+                own = [replace(colours[number], scene=one.scene) for one in colours]
+                inside = Latents(draw_back(parent.ws, generator.statistics()))
+                grown[who] = self.steering(inside, gender, self.directions, generator, own)
+        return [
+            {who: ages[index].latents for who, ages in grown.items()} for index in range(len(self.steering.targets))
+        ]
 
-    def _with_regions(self, steered: Steered, father: Latents, mother: Latents, generator: Generator) -> Steered:
-        latents = self.inheritance.with_regions(steered.latents, father, mother, generator)
+    def _with_regions(self, steered: Steered, parents: Mapping[str, Latents], generator: Generator) -> Steered:
+        latents = self.inheritance.with_regions(steered.latents, parents, generator)
         if steered.read is None or self.directions is None:
             return replace(steered, latents=latents)
-        read = self.directions.require_reader()(render(generator, latents))
-        kept = not isinstance(self.steering, Steering) or self.steering.is_met(steered, read)
-        return replace(steered, latents=latents, read=read, reached=steered.reached and kept)
+        return self.steering.read_again(replace(steered, latents=latents), self.directions, generator)
 
 
 def shared_copy(father: Inversion, mother: Inversion) -> Tensor | None:

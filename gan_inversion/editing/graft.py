@@ -45,21 +45,20 @@ def can_graft(generator: Generator) -> bool:
 
 
 def grafted(face: Latents, parts: Mapping[str, tuple[Latents, float]], generator: Generator) -> Latents:
-    """The face with other `ws`: region -> (whose, share 0..1 of the way to theirs).
+    """The face with other `ws`: region -> (whose, share of the way to theirs, above 0 to 1).
 
     The faces should be of one age and held alike: what differs in a region is taken with it. Ask `can_graft` first.
     """
     own = _Seen(face, generator)
-    seen = {id(other): _Seen(other, generator) for other, share in parts.values() if share}
+    seen = {id(other): _Seen(other, generator) for other, _ in parts.values()}
     change, weight = torch.zeros_like(own.features), torch.ones_like(own.features[..., :1])
     for region, (other, share) in parts.items():
-        if share:
-            theirs = seen[id(other)]
-            where = _on_features(np.maximum(own.region(region), theirs.region(region)), own.features)
-            features = theirs.features if region == "hair" else theirs.in_light_of(own)
-            change += share * GROWTH[region] * where * (features - own.features)
-            weight += INSIDE * where
-    return replace(face, ws=_search(face, own.features + change, weight, generator)) if seen else face
+        theirs = seen[id(other)]
+        where = _on_features(np.maximum(own.region(region), theirs.region(region)), own.features)
+        features = theirs.features if region == "hair" else theirs.in_light_of(own)
+        change += share * GROWTH[region] * where * (features - own.features)
+        weight += INSIDE * where
+    return replace(face, ws=_search(face, own.features + change, weight, generator))
 
 
 class _Seen:

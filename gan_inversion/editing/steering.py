@@ -92,11 +92,13 @@ class Steering:
         """The ages to draw, in order."""
         return self.ages or (self.age,)
 
-    def is_met(self, asked: Steered, read: FaceLabels) -> bool:
-        """Whether a reading is what was asked for."""
-        male = {"male": read.male, "female": 1 - read.male}.get(asked.gender, 1.0)
-        years = 0.0 if asked.age is None else abs(read.age - max(asked.age, YOUNGEST))
-        return years <= self.tolerance and male >= self.certainty
+    def read_again(self, steered: Steered, directions: Directions, generator: Generator) -> Steered:
+        """With what is read in a picture that something else has changed since, and whether that is still the goal."""
+        loop = _loop(
+            self, steered.latents, directions=directions, generator=generator, age=steered.age, gender=steered.gender
+        )
+        read = loop.look({}, None)
+        return replace(steered, read=read, reached=loop.miss(read) <= 1)
 
     def load(self, generator: Generator) -> Directions | None:
         """None if nothing is to be steered. Raises UserError if the directions are missing or another generator's."""
@@ -211,6 +213,10 @@ class FixedSteps:
         for name in self.steps:
             directions[name]
         return directions
+
+    def read_again(self, steered: Steered, directions: Directions, generator: Generator) -> Steered:
+        """As it was: nothing is read, nothing promised."""
+        return steered
 
     def colours_of(
         self, parents: Sequence[Latents], directions: Directions | None, generator: Generator

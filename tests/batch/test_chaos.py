@@ -13,12 +13,12 @@ import pytest
 from tests.batches import command, files_of, finish, fork, make_manifest, make_photos
 from tests.forks import Forked
 
-COUPLES, KILLS, PHOTOS = 120, 20, 24
+COUPLES, KILLS, PHOTOS = 200, 20, 40
 
 
 @pytest.mark.processes
 def test_killed_twenty_times(tmp_path: Path) -> None:
-    """120 couples, SIGKILL to the whole process group at 20 random moments; the moments are drawn anew each time."""
+    """200 couples, SIGKILL to the whole process group at 20 random moments; the moments are drawn anew each time."""
     photos = make_photos(tmp_path / "photos", PHOTOS)
     manifest = make_manifest(tmp_path / "couples.csv", COUPLES, photos, siblings=lambda i: 1 + i % 2)
     calm_place, place = tmp_path / "calm", tmp_path / "chaos"

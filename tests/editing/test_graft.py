@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gan_inversion.blending import inheritance
-from gan_inversion.blending.inheritance import Inherit, children
+from gan_inversion.blending.inheritance import Inherit, Inheritance, children
 from gan_inversion.blending.offspring import prepare
 from gan_inversion.blending.recipes import Blend
 from gan_inversion.editing import graft
-from gan_inversion.editing.graft import LOOK, can_graft, grafted
+from gan_inversion.editing.graft import LOOK, can_graft
 from gan_inversion.editing.regions import REGIONS, region_masks
 from gan_inversion.editing.search import draw_w
 from gan_inversion.editing.steering import Steering
@@ -27,16 +26,11 @@ def test_generators_of_small_pictures_have_no_regions_to_be_found(generator: Tin
     assert not can_graft(generator)
 
 
-@pytest.mark.parametrize(("weight", "whose", "share"), [(0.0, 0, 1.0), (1.0, 1, 1.0), (0.75, 1, 0.5), (0.5, 0, 0.0)])
-def test_a_weight_says_whose_and_how_far(
-    generator: Tiny, monkeypatch: pytest.MonkeyPatch, weight: float, whose: int, share: float
-) -> None:
-    asked = []
-    monkeypatch.setattr(inheritance, "grafted", lambda face, parts, generator: asked.append(parts) or face)
-    child, *parents = (Latents(generator.statistics().mean.repeat(8, 1) + i) for i in range(3))
-    chosen = inheritance.Inheritance(None, Inherit(nose=weight).chosen)
-    chosen.with_regions(child, *parents, generator)
-    assert asked == [{"nose": (parents[whose], pytest.approx(share))}]
+@pytest.mark.parametrize(
+    ("weight", "part"), [(0.0, ("father", 1.0)), (1.0, ("mother", 1.0)), (0.75, ("mother", 0.5)), (0.5, None)]
+)
+def test_a_weight_says_whose_and_how_far(weight: float, part: tuple[str, float] | None) -> None:
+    assert Inheritance(chosen=Inherit(nose=weight).chosen).parts.get("nose") == part
 
 
 @pytest.mark.weights
@@ -64,4 +58,3 @@ def test_mothers_nose_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     assert change[nose].mean() * 127.5 > 3
     for one in theirs:
         assert is_inside(one.ws, generator.statistics())
-    assert grafted(plain, {"nose": (theirs[0], 0.0)}, generator) is plain
