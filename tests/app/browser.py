@@ -96,9 +96,9 @@ class Page:
 
     def run(self, script: str) -> Any:
         """The value of a JavaScript expression."""
-        return self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)["result"].get(
-            "value"
-        )
+        answer = self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, (script, answer["exceptionDetails"])
+        return answer["result"].get("value")
 
     def text(self, place: str) -> str:
         return str(self.run(f"document.querySelector({json.dumps(place)})?.innerText ?? ''"))
@@ -129,6 +129,7 @@ class Page:
 
     def give(self, place: str, *files: Path) -> None:
         """Files to the file chooser in a place; once more where it was just being drawn anew, and took none."""
+        time.sleep(0.5)  # as a hand does: Gradio loses an event that is sent while its stream of the one before closes
         before = len(self.told("Network.requestWillBeSent"))
         for _ in range(3):
             self._give(place, files)
@@ -148,14 +149,22 @@ class Page:
         self.ask("DOM.setFileInputFiles", files=[str(file) for file in files], nodeId=node)
 
     def set(self, place: str, value: float) -> None:
-        """A number field, as typing does."""
-        self.run(
-            f"(() => {{ const field = document.querySelector({json.dumps(f'{place} input[type=number]')});"
+        """A number field, as typing does; a slider beside it follows once the page has taken it."""
+        field = json.dumps(f"{place} input[type=number]")
+        self.until(lambda: self.run(f"!!document.querySelector({field})"))  # tabs are drawn when they are opened
+        act = (
+            f"(() => {{ const field = document.querySelector({field});"
             f"Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set.call(field, {value});"
             "for (const kind of ['input', 'change', 'blur']) field.dispatchEvent(new Event(kind, {bubbles: true}));"
             "return 1 })()"
         )
-        time.sleep(0.3)  # Svelte hands it on at its next ticks
+        every = f"[...document.querySelectorAll({json.dumps(f'{place} input')})].every(one => +one.value === {value})"
+        for _ in range(5):  # once more where it was just being drawn anew
+            self.run(act)
+            time.sleep(0.5)
+            if self.run(every):
+                return
+        raise AssertionError(f"{place} does not stay at {value}")
 
     def told(self, method: str) -> list[dict[str, Any]]:
         """Events of this tab."""

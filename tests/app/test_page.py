@@ -88,6 +88,7 @@ def test_two_photographs_to_a_child_and_its_bits_by_the_told_line(
     page.set("#count", 3)
     page.click("#draw_siblings")
     page.waits_for("#siblings", "Download")
+    assert "siblings=3" in page.run("document.querySelector('#siblings pre').textContent")
     assert page.html("#siblings").count("<figure>") == 3
     page.tab("Map")
     page.click("#draw_map")
