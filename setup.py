@@ -9,6 +9,6 @@ setup(
         "gan_inversion.app": ["page.css"],
         "gan_inversion.report": ["templates/*.html"],
         "gan_inversion.configs": ["*.yaml", "*/*.yaml"],
-        "gan_inversion.weights": ["*.yaml", "*.md", "*.safetensors"],
+        "gan_inversion.weights": ["*.yaml", "*.md", "*.csv", "*.safetensors"],
     },
 )

@@ -56,7 +56,7 @@ MOVES = {
     f"{CHILDREN}::test_partner": "partner.of_child partner.parent partner.samples partner.diversity partner.seed",
     f"{KEYS}::test_what_the_other_parent_is_to_be": "partner.child.age partner.child.gender",
     f"{EDIT}::test_each_key_moves_the_edit": """edit.latents edit.age edit.gender edit.yaw edit.pitch edit.smile
-        edit.eyes_open edit.hair_darkness edit.steps edit.directions edit.bound""",
+        edit.eyes_open edit.hair_darkness edit.glasses edit.steps edit.directions edit.bound""",
     f"{EDIT}::test_a_photograph_is_inverted_first": "edit.photo edit.face edit.seed edit.metrics",
     f"{EDIT}::test_a_photograph_gets_its_face_back": "edit.paste_back",
     f"{EDIT}::test_lists_are_several_edits_and_a_film": "edit.frames edit.fps edit.size",
@@ -98,6 +98,7 @@ MOVES = {
     f"{CHILDREN}::test_directions_without_labels": "find_directions.method find_directions.count",
     f"{CHILDREN}::test_stored_directions_are_measured": "find_directions.directions",
     f"{CHILDREN}::test_a_direction_of_hair_beside_others": "find_directions.people",
+    f"{CHILDREN}::test_glasses_and_light_beside_others": "find_directions.marks",
     f"{CHILDREN}::test_directions_from_labels_go_on_after_a_kill": """find_directions.samples find_directions.held_out
         find_directions.identity_weight find_directions.judge find_directions.seed""",
     f"{CHILDREN}::test_regions_are_found": """find_regions.samples find_regions.faces find_regions.couples

@@ -17,7 +17,7 @@ from ..editing.edits import goal_of
 from ..editing.files import Directions
 from ..editing.labels import log_odds
 from ..editing.loop import Goal, Loop
-from ..editing.scene import NEUTRAL, scene_of, settle
+from ..editing.scene import Scene, neutral_scene, scene_of, settle
 from ..editing.steering import Steering, age_goal, gender_goal
 from ..image import to_uint8
 from ..interfaces import Generator, Inversion, Latents
@@ -41,8 +41,9 @@ def child_at_once(conception: Conception, father: Inversion, mother: Inversion, 
         gender = conception.recipes[number].gender if asked.gender == "drawn" else asked.gender or ""
         if asked.scene:
             whose = {"father": father, "mother": mother}.get(asked.scene)
-            wanted = scene_of(render(generator, whose.latents)) if whose else NEUTRAL
-            latents = settle(latents, wanted, conception.directions, generator)
+            reader = conception.directions.scene
+            scene = Scene(scene_of(render(generator, whose.latents), reader)) if whose else neutral_scene()
+            latents = settle(latents, scene, conception.directions, generator)
         latents = _stepped(latents, asked, gender, conception.directions, generator)
     return small(latents, generator)
 

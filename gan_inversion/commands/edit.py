@@ -41,6 +41,7 @@ class EditFace(Inverting):
     smile: Numbers
     eyes_open: Numbers
     hair_darkness: Numbers
+    glasses: Numbers
     steps: dict[str, float] = field(default_factory=dict)
     directions: str
     bound: float

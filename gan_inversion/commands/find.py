@@ -27,6 +27,8 @@ from ..editing.people import (
 )
 from ..editing.reader import fit_reader
 from ..editing.regions import REGIONS, choose, mean_masks, measure
+from ..editing.scene import find_scene
+from ..editing.scene_reader import read_marks
 from ..editing.search import HELD_OUT, draw_w, search
 from ..errors import UserError
 from ..interfaces import Generator
@@ -46,6 +48,7 @@ class FindDirections(Common):
     method: str
     directions: str
     people: str
+    marks: str
     count: int = at_least(1)
     samples: int = at_least(1)
     held_out: int = at_least(1)
@@ -54,17 +57,19 @@ class FindDirections(Common):
 
     def run(self, call: Invocation) -> None:
         """Raises UserError for an unknown method, or a judge that was not fetched."""
-        if self.method not in (*CLOSED_FORM, "labels", "people", "stored"):
-            raise UserError(f"method={self.method}: choose labels, people, stored, {' or '.join(CLOSED_FORM)}.")
+        if self.method not in (*CLOSED_FORM, "labels", "people", "scene", "stored"):
+            raise UserError(f"method={self.method}: choose labels, people, scene, stored, {' or '.join(CLOSED_FORM)}.")
         if self.method == "labels" and self.judge:
             checked_path("faceres")  # before a quarter of an hour of searching
         generator = self.generator.load(self.device)
-        stored = load_directions(self.directions, generator) if self.method in ("people", "stored") else None
-        people = load_people(self.people, generator) if self.method == "people" else None
+        stored = load_directions(self.directions, generator) if self.method in ("people", "scene", "stored") else None
+        people = load_people(self.people, generator) if self.method in ("people", "scene") else None
         content = {"directions": stored.sha256 if stored else "", "people": people.sha256 if people else ""}
         folder, _ = open_job(self, call, (), **content)
         how = {key: getattr(self, key) for key in ("method", "samples", "identity_weight", "seed", "count")}
-        if stored and people:
+        if stored and people and self.method == "scene":
+            self._of_scene(folder, generator, stored, people)
+        elif stored and people:
             self._of_people(folder, generator, stored, people)
         elif stored:
             self._measured(folder, generator, stored)
@@ -83,6 +88,23 @@ class FindDirections(Common):
         shown = folder.synthetic("strips.png", sheet, facts)
         folder.finish("metrics.json", how)
         print(f"directions: {path}; what they do: {shown}")
+
+    def _of_scene(self, folder: RunFolder, generator: Generator, known: Directions, people: People) -> None:
+        """`glasses`, `light` and `shade`, and what reads the scene, added to the directions of a file.
+
+        Raises UserError for other spaces, and for marks beyond the samples.
+        """
+        if known.space != "p":
+            raise UserError(f"directions={self.directions}: they are not straight in P, where these are found.")
+        marks = read_marks(self.marks)
+        with Showing("drawing", min(self.samples, len(people.identity))) as bar:
+            made, told = find_scene(generator, people, marks, known, self.samples, self.identity_weight, bar.update)
+        how = {"method": self.method, "identity_weight": self.identity_weight, "samples": self.samples}
+        how |= {"people": people.sha256, "beside": known.sha256, "marks": len(marks)}
+        path = folder.path("directions.safetensors")
+        save_directions(path, made, generator, how)
+        folder.finish("metrics.json", {**how, **told})
+        print(f"directions: {path}; {json.dumps(told)}")
 
     def _of_people(self, folder: RunFolder, generator: Generator, known: Directions, people: People) -> None:
         """`hair_darkness`, added to the directions of a file, which stay as they are. Raises UserError for other spaces."""

@@ -26,6 +26,8 @@ from .hold import YOUNGEST, Person, Wanted
 from .labels import LABELS, log_odds
 from .loop import Goal, Loop
 from .refined import carried
+from .scene import Scene
+from .scene_reader import GLASSES
 from .steering import SIGNS, age_goal, gender_goal
 
 log = logging.getLogger(__name__)
@@ -33,7 +35,7 @@ log = logging.getLogger(__name__)
 DEFAULT = "directions_mobile_stylegan_ffhq"
 PEOPLE = {"yaw": (0.0, 0.38), "pitch": (0.564, 0.038), "smile": (0.92, 0.109), "eyes_open": (0.303, 0.043),
           "hair_darkness": (-34.0, 20.4)}  # fmt: skip  # L*, the other way round
-OFFERED = (*LABELS, "hair_darkness")
+OFFERED = (*LABELS, "hair_darkness", GLASSES)
 HELD = "skin_ita"  # read too, in degrees, and not offered: skin stays whose it is
 ORDER = (
     "yaw",
@@ -41,6 +43,7 @@ ORDER = (
     "eyes_open",
     "smile",
     "hair_darkness",
+    GLASSES,
     "gender",
     "age",
 )  # the last moves others least
@@ -48,20 +51,22 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "age": (0, 80),
     **dict.fromkeys(PEOPLE, (-3, 3)),
     "hair_darkness": (-2.5, 1.5),  # white, and black
+    GLASSES: (0, 1),
 }
 TOLERANCE = {"age": 3.0, **dict.fromkeys(PEOPLE, 0.3)}  # years, standard deviations
 AIMS = 2  # searches at most, where a refinement, or the search that holds the person, changes what is read
 STEPS = 12  # of the search that holds the person
 CERTAINTY = 0.9  # probability of the gender that is asked for
+WORN = 0.5  # of a reading from -1, bare, to 1: beyond it, either way, a pair is there or gone
 NOTICED = 0.5  # standard deviations of a label from which a side effect is told of
-SPREAD = {"age": 12.5, "gender": 5.5, **dict.fromkeys(PEOPLE, 1.0), HELD: 24.3}
+SPREAD = {"age": 12.5, "gender": 5.5, **dict.fromkeys(PEOPLE, 1.0), HELD: 24.3, GLASSES: 0.72}
 
 Wish = float | str  # a number; or one of GENDERS
 
 
 def known() -> str:
     """The labels that can be asked for, with their ranges."""
-    told = {"age": "0 to 80 years", "gender": " or ".join(GENDERS)}
+    told = {"age": "0 to 80 years", "gender": " or ".join(GENDERS), GLASSES: "0 or 1"}
     told |= {
         name: "{:g} to {:g} standard deviations of people, 0 is the average face".format(*RANGES[name])
         for name in PEOPLE
@@ -77,6 +82,8 @@ def check_wish(label: str, wish: Wish) -> None:
         if wish not in GENDERS:
             raise UserError(f"gender={wish}: choose {' or '.join(GENDERS)}.")
         return
+    if label == GLASSES and wish not in (0, 1):
+        raise UserError(f"{label}={wish}: 0 takes them off, 1 puts some on.")
     low, high = RANGES[label]
     if isinstance(wish, str) or not low <= wish <= high:
         raise UserError(f"{label}={wish}: {low:g} to {high:g} was measured. Known: {known()}.")
@@ -139,6 +146,10 @@ class Edit:
             directions[name]
         if {"age", "gender"} & set(self.labels):
             directions.require_reader()
+        if GLASSES in self.labels and directions.scene is None:
+            raise UserError(
+                f"directions={self.directions}: they have nothing that reads glasses. steps.glasses=x goes."
+            )
         return directions
 
     def __call__(self, face: Latents, directions: Directions, generator: Generator) -> Edited:
@@ -193,7 +204,9 @@ class Edit:
             log.warning(
                 "these latents lie outside of the population: what is drawn back of them is edited, a look-alike"
             )
-        person = Person(loop.start, loop.directions.require_reader(), generator, beyond=0.0)
+        reader = loop.directions.scene
+        seen = (Scene(reader.read(render(generator, loop.start))), reader) if reader else None
+        person = Person(loop.start, loop.directions.require_reader(), generator, beyond=0.0, scene=seen)
         now = {"age": person.read.age, "gender": person.read.male}
         steps = {goal.name: loop.guess(goal, now) for goal in loop.goals}
         age = wishes.get("age")
@@ -215,6 +228,10 @@ def goal_of(name: str, wish: Wish, directions: Directions) -> Goal:
         return _of_labels(gender_goal(str(wish), log_odds(CERTAINTY), directions.deviations["gender"]))
     if name == "age":
         return _of_labels(age_goal(float(wish), TOLERANCE["age"], directions.deviations["age"]))
+    if name == GLASSES:
+        sign = 1.0 if wish else -1.0
+        slope = directions.deviations.get(name, SPREAD[name])
+        return Goal(name, lambda read: sign * read.get(name, math.nan), WORN, WORN, slope, sign, enough=True)
     slope = directions.deviations.get(name, PEOPLE[name][1]) / PEOPLE[name][1]
     return Goal(name, lambda read: float(read.get(name, math.nan)), float(wish), TOLERANCE[name], slope)
 
@@ -253,6 +270,8 @@ class Reading:
             traits = read_traits(image)
             read_too = {"hair_darkness": in_deviations("hair_darkness", -traits.hair_l), HELD: traits.ita}
             found |= {name: value for name, value in read_too.items() if math.isfinite(value)}  # the bald have no hair
+        if GLASSES in names and self.directions.scene:
+            found[GLASSES] = self.directions.scene.read(image)[GLASSES]
         return {name: found[name] for name in (*OFFERED, HELD) if name in names and name in found}
 
 

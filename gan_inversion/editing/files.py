@@ -21,6 +21,9 @@ from ..spaces.p_space import from_p, to_p
 from ..storage import expanded
 from .reader import Reader, from_tensors, to_tensors
 from .regions import REGIONS
+from .scene_reader import SceneReader
+from .scene_reader import from_tensors as scene_from
+from .scene_reader import to_tensors as scene_to
 
 MASK = 64  # pixels of stored masks
 DIRECTIONS, REGIONS_FILE = "directions", "regions"  # what their files say they are
@@ -37,6 +40,7 @@ class Directions:
     deviations: Mapping[str, float] = field(default_factory=dict)
     space: str = "w"  # or p
     reader: Reader | None = None  # of age and gender; what steering goes by
+    scene: SceneReader | None = None  # of pose, eyes and glasses
     sha256: str = ""  # of the file
 
     def require_reader(self) -> Reader:
@@ -68,6 +72,8 @@ def save_directions(path: Path, directions: Directions, generator: Generator, fa
     tensors = {f"direction.{name}": vector for name, vector in directions.vectors.items()}
     if directions.reader:
         tensors |= {f"reader.{name}": tensor for name, tensor in to_tensors(directions.reader).items()}
+    if directions.scene:
+        tensors |= {f"scene.{name}": tensor for name, tensor in scene_to(directions.scene).items()}
     save_tensors(path, DIRECTIONS, tensors, generator, more)
 
 
@@ -81,13 +87,14 @@ def load_directions(path: str, generator: Generator) -> Directions:
     if not is_foreign(path):
         trained = load_trained(path, DIRECTIONS, generator)
         vectors = _part(trained.tensors, "direction.")
-        reader = _part(trained.tensors, "reader.")
+        reader, scene = (_part(trained.tensors, f"{part}.") for part in ("reader", "scene"))
         with whole(path, DIRECTIONS):
             _check(vectors, ((generator.w_dim,), (generator.num_ws, generator.w_dim)))
             space = {"w": "w", "p": "p"}[trained.facts["space"]]
             deviations = {str(name): float(value) for name, value in trained.facts["deviations"].items()}
             made = from_tensors(reader) if reader else None
-            return Directions(vectors, deviations, space, made, trained.sha256)
+            sees = scene_from(scene) if scene else None
+            return Directions(vectors, deviations, space, made, sees, trained.sha256)
     arrays = read_arrays(expanded(path))
     if len(arrays) != 1:
         raise UserError(f"{path}: it holds {len(arrays)} arrays of numbers; a published direction is one.")

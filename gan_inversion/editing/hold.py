@@ -30,13 +30,14 @@ from ..inversion.adam import Adam
 from ..latents import render
 from ..spaces.p import P
 from .reader import YEARS, Reader
-from .scene import NEUTRAL, scene_of
+from .scene import NEUTRAL, Scene, scene_of
+from .scene_reader import SceneReader
 
-VERSION = 1  # of the search and of people like the parents: rises with their constants, for what is kept of evaluations
+VERSION = 2  # of the search and of people like the parents: rises with their constants, for what is kept of evaluations
 COARSE = 128  # pixels of the first steps; the last see 256
 RATE, BETAS = 0.08, (0.5, 0.9)  # of Adam, in deviations
 FALL = 0.6  # share of the steps before its rate falls and pictures are larger
-AGE, GENDER, IDENTITY, INNER, COLOUR, MOVED = 3.0, 0.3, 1.0, 0.3, 0.5, 0.3  # weights
+AGE, GENDER, IDENTITY, INNER, COLOUR, MOVED, SCENE = 3.0, 0.3, 1.0, 0.3, 0.5, 0.3, 0.3  # weights
 SKIN, HAIR = 0.05, 0.08  # differences of mean colours that weigh 1; of a range of 2
 LEAST = 200  # pixels of skin, at 256, below which its colour is not known
 FARTHEST, YOUNGEST, OLDEST = 2.0, 0.5, 80.0  # years: beyond a goal; and what the classifiers know
@@ -64,8 +65,8 @@ class Colours:
     scene: Mapping[str, float] = field(default_factory=dict)
 
 
-def colours_of(image: Tensor) -> Colours:
-    """image [1, 3, R, R] in [-1, 1], aligned as FFHQ."""
+def colours_of(image: Tensor, reader: SceneReader | None = None) -> Colours:
+    """image [1, 3, R, R] in [-1, 1], aligned as FFHQ. reader: of the scene, for glasses."""
     image = area_resize(image, SIDE)
     mesh = find_mesh(to_uint8(image), face_mesh())
     found = skin_mask(mesh), hair_mask(mesh, person_mask(image)[0, 0].cpu().numpy())
@@ -73,7 +74,7 @@ def colours_of(image: Tensor) -> Colours:
     there = mesh.presence >= 0
     skin = there and int(found[0].sum()) >= LEAST
     hair = there and math.isfinite(read_traits(image).hair_l)  # neither a scalp nor a hat of a colour that hair has not
-    return Colours(mean_colours(image, masks), masks, (skin, hair), scene_of(image) if there else NEUTRAL)
+    return Colours(mean_colours(image, masks), masks, (skin, hair), scene_of(image, reader) if there else NEUTRAL)
 
 
 def between(own: Tensor, parents: Sequence[Tensor]) -> Tensor:
@@ -91,6 +92,7 @@ class _View:
     layers: list[Tensor]
     masks: Tensor  # [2, 1, R, R]
     colours: Tensor  # [2, 3]: what skin and hair are to be
+    scene: tuple[Scene, SceneReader] | None  # how the head and the eyes are to be, and what reads it
 
     def changed(self, image: Tensor) -> Tensor:
         """How much of the person has changed in a picture [1, 3, R, R]."""
@@ -99,14 +101,18 @@ class _View:
         inner = torch.stack([(a - b).square().sum(1).mean() for a, b in zip(layers, self.layers, strict=True)]).sum()
         skin, hair = mean_colours(image, self.masks) - self.colours
         colour = (skin / SKIN).square().mean() + UNSEEN * (hair / HAIR).square().mean()
-        return IDENTITY * (identity + INNER * inner) + COLOUR * colour
+        changed = IDENTITY * (identity + INNER * inner) + COLOUR * colour
+        if self.scene is None:
+            return changed
+        scene, reader = self.scene
+        return changed + SCENE * scene.missed(reader([layer[:1] for layer in layers]), reader.spread)
 
 
 class Person:
     """What of a face is held, measured in its picture before it is moved; then the search.
 
     parents: whose skin and hair its own are to lie between; none: they stay as they are. beyond: how far beyond the age that
-    is wanted is aimed at, share of the way.
+    is wanted is aimed at, share of the way. scene: how head and eyes are to be, and what reads it; None: not looked at.
     """
 
     def __init__(
@@ -116,8 +122,9 @@ class Person:
         generator: Generator,
         parents: Sequence[Colours] = (),
         beyond: float = BEYOND,
+        scene: tuple[Scene, SceneReader] | None = None,
     ) -> None:
-        self.beyond = beyond
+        self.beyond, self.scene = beyond, scene
         self.face, self.reader, self.generator, self.space = face, reader, generator, P()
         self.before = self.space.encode(face.ws[None].to(generator.device), generator)
         true = render(generator, face)
@@ -134,7 +141,7 @@ class Person:
             if seen and len(among) == len(parents) > 0:  # by as much as it is off: a preview's colours are its own
                 colours[part] += between(own.values[part], among) - own.values[part]
         with torch.no_grad():
-            return _View(*look(image), masks, colours)
+            return _View(*look(image), masks, colours, self.scene)
 
     def move(self, start: Latents, wanted: Wanted, steps: int) -> Latents:
         """The best of `steps` steps from `start`; each row moves by itself, within the walls of `spaces.p`.

@@ -23,7 +23,7 @@ from .files import Directions, load_directions
 from .hold import YOUNGEST, Colours, Person, Wanted, colours_of
 from .labels import log_odds
 from .loop import Goal, Loop
-from .scene import LABELS, NEUTRAL, SCENES, settle
+from .scene import LABELS, SCENES, Scene, neutral_scene, settle
 
 log = logging.getLogger(__name__)
 
@@ -56,11 +56,11 @@ class Steering:
     ages: one child at several ages, instead of `age`. tolerance: years. certainty: probability of the gender. bound:
     farthest step along a direction, in standard deviations; beyond it faces fall apart. search: gradient steps that hold the
     person, 0: the directions alone. scene: whose pose and smile a child has: neutral, father,
-    mother (its own, where no parents are given); None: their mixture's.
+    mother (its own, where no parents are given); None: their mixture's. Glasses and the light are of the scene too.
     """
 
     name: ClassVar[str] = "steered"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     age: float | None = 8.0
     gender: str | None = "drawn"
@@ -118,7 +118,15 @@ class Steering:
     ) -> list[Colours]:
         """What their children's skin and hair are to lie between, and how heads were held; nothing if not asked for."""
         asked = directions is not None and (self.search or self.scene)
-        return [colours_of(render(generator, parent)) for parent in parents] if asked else []
+        reader = directions.scene if directions else None
+        return [colours_of(render(generator, parent), reader) for parent in parents] if asked else []
+
+    def _scene(self, parents: Sequence[Colours]) -> Scene | None:
+        """What a child is settled to; None: it stays as it came."""
+        if self.scene == "neutral":
+            return neutral_scene([one.scene for one in parents])
+        whose = {who: one.scene for who, one in zip(SCENES[1:], parents, strict=False)}
+        return Scene(whose[self.scene]) if self.scene in whose else None
 
     def __call__(
         self,
@@ -133,10 +141,11 @@ class Steering:
         gender = drawn if self.gender == "drawn" else self.gender or ""
         if directions is None:
             return [Steered(child)]
-        scenes = {"neutral": NEUTRAL, **{who: one.scene for who, one in zip(SCENES[1:], parents, strict=False)}}
-        if self.scene in scenes:
-            child = settle(child, scenes[self.scene], directions, generator)
-        person = Person(child, directions.require_reader(), generator, parents) if self.search else None
+        scene = self._scene(parents)
+        if scene:
+            child = settle(child, scene, directions, generator)
+        seen = (scene, directions.scene) if scene and directions.scene else None
+        person = Person(child, directions.require_reader(), generator, parents, scene=seen) if self.search else None
         found = []
         for age in self.targets:
             loop = partial(_loop, self, directions=directions, generator=generator, age=age, gender=gender)

@@ -17,6 +17,7 @@ SIDE = 256  # pixels
 CHEEK_PATCHES = ((50, 101, 36, 205, 187, 123), (280, 330, 266, 425, 411, 352))
 FOREHEAD_PATCH = (109, 10, 338, 337, 151, 108)
 FOREIGN = 16.0  # CIELAB distance from the cheeks beyond which a forehead's pixel is hair, a hat or a shadow
+LEAST_CHEEK = 50  # pixels of each cheek below which its light is not read
 AROUND = 0.05  # of the side: how far beyond the mesh hair begins; between them is skin
 SURE = 0.7  # probability of a person
 IRIS = 0.2  # radius of an iris / width of its eye: 11.7 mm of 29 mm (Hashemi 2015; Clarke 2016)
@@ -35,6 +36,16 @@ def skin_pixels(mesh: Mesh, lab: np.ndarray) -> np.ndarray:
         return cheeks
     every = np.concatenate([cheeks, lab[_hull(mesh.points[list(FOREHEAD_PATCH)])]])
     return every[np.linalg.norm(every - np.median(cheeks, 0), axis=1) < FOREIGN]
+
+
+def light_on(mesh: Mesh, lab: np.ndarray) -> tuple[float, float]:
+    """How light falls on the cheeks, in L*: the left in the picture less the right, of medians; and from their darkest tenth
+    to their lightest. NaN where they are not seen."""
+    left, right = (lab[_hull(mesh.points[list(patch)])][:, 0] for patch in CHEEK_PATCHES)
+    if min(len(left), len(right)) < LEAST_CHEEK:
+        return float("nan"), float("nan")
+    low, high = np.percentile(np.concatenate([left, right]), (10, 90))
+    return float(np.median(left) - np.median(right)), float(high - low)
 
 
 def skin_mask(mesh: Mesh) -> np.ndarray:

@@ -20,6 +20,7 @@ from gan_inversion.editing.edits import OFFERED, Reading
 from gan_inversion.editing.files import Directions, save_directions
 from gan_inversion.editing.labels import LABELS
 from gan_inversion.editing.reader import fit_reader
+from gan_inversion.editing.scene_reader import SceneReader
 from gan_inversion.errors import UserError
 from gan_inversion.generators.tiny import Tiny
 from tests.batches import RunBatch, make_photos, table, write_manifest
@@ -27,6 +28,10 @@ from tests.composed import compose, execute
 from tests.conftest import TINY, real
 
 EDIT = ["++edit.directions=d.safetensors", "++edit.hold=0"]
+
+SCENE = SceneReader(
+    torch.zeros(1, 2, 2), torch.zeros(5, 1, 2, 2), torch.zeros(5), torch.ones(5)
+)  # `read` below is asked
 
 
 def read(self: Reading, picture: torch.Tensor, names: Collection[str] = OFFERED) -> dict[str, float]:
@@ -52,7 +57,7 @@ def save(path: Path, generator: Tiny, seed: int) -> None:
     source = torch.Generator().manual_seed(seed)
     reader = fit_reader(torch.randn(10, 128, generator=source), torch.rand(10, 2, generator=source) * 30)
     vectors = {name: 0.3 * torch.randn(16, generator=source) for name in OFFERED}
-    save_directions(path, Directions(vectors, dict.fromkeys(LABELS, 5.0), "w", reader), generator, {})
+    save_directions(path, Directions(vectors, dict.fromkeys(LABELS, 5.0), "w", reader, SCENE), generator, {})
 
 
 def rows(*more: dict[str, Any]) -> None:

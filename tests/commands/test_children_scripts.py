@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from gan_inversion.editing import people as people_module
+from gan_inversion.editing import scene as scene_module
 from gan_inversion.editing.files import Directions, load_directions, load_regions, save_directions
 from gan_inversion.editing.people import People, save_people
 from gan_inversion.editing.search import draw_w, search
@@ -91,7 +92,7 @@ def test_directions_without_labels(run: Run, tmp_path: Path, method: str, genera
     with Image.open(tmp_path / "out/strips.png") as picture:
         assert "Synthetic" in picture.info
     done = run("find_directions", "method=magic", "generator=tiny", "output_dir=no", code=1)
-    assert "method=magic: choose labels, people, stored, sefa or pca" in done.stderr
+    assert "method=magic: choose labels, people, scene, stored, sefa or pca" in done.stderr
 
 
 @pytest.mark.weights
@@ -144,6 +145,45 @@ def test_a_direction_of_hair_beside_others(run: Run, tmp_path: Path, monkeypatch
     keys = (*base, "people=people.safetensors")
     assert "in none of these pictures hair could be read" in run(*keys, "output_dir=no", code=1).stderr
     assert "not straight in P" in run(*keys, "directions=w.safetensors", "output_dir=no", code=1).stderr
+
+
+@pytest.mark.weights
+def test_glasses_and_light_beside_others(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand: light is the second whitened coordinate, shade the third; who is marked decides about glasses."""
+    generator, ws = tiny(), sample_w(tiny(), 120, 7)[1]
+    coordinates = whiten(ws, generator.statistics()).float()
+    identity = torch.randn(120, 128, generator=torch.Generator().manual_seed(0))
+    people = People(torch.full((120, 6), torch.nan), identity, 7)
+    save_people(tmp_path / "people.safetensors", people, generator, {})
+    steps = unwhiten_steps(torch.eye(generator.w_dim)[0], generator.statistics()).float()
+    save_directions(tmp_path / "d.safetensors", Directions({"age": steps}, {"age": 9.0}, "p"), generator, {})
+    save_directions(tmp_path / "w.safetensors", Directions({"age": steps}, {}, "w"), generator, {})
+    for name, column in (("marks", 4), ("others", 5)):
+        rows = [f"{number},{int(coordinates[number, column] > 0)}" for number in range(100)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["sample,glasses", *rows]))
+    turn = iter(coordinates.tolist() * 10)
+
+    def scene(image: torch.Tensor) -> dict[str, float]:
+        one = next(turn)
+        return {"yaw": one[6], "pitch": one[7], "smile": one[8], "eyes_open": one[9], "light": one[1], "shade": one[2]}
+
+    monkeypatch.setattr(scene_module, "scene_of", scene)
+    base = ["find_directions", "method=scene", "generator=tiny", "threads=1", "identity_weight=0", "samples=120"]
+    base += ["people=people.safetensors", "directions=d.safetensors"]
+    run(*base, "marks=marks.csv", "output_dir=out")
+    found = load_directions(str(tmp_path / "out/directions.safetensors"), generator)
+    assert torch.equal(found["age"], steps) and set(found.deviations) == {"age", "glasses", "light", "shade"}
+    assert found.scene is not None and found.scene.weight.shape == (5, 128, 8, 8)
+    for name, axis in (("light", 1), ("shade", 2)):
+        assert (found[name].abs().sum(1) > 0).tolist() == [row >= 2 for row in range(8)]
+        whitened = (found[name][-1].double() @ generator.statistics().p_whiten.double()).abs()
+        assert whitened.argmax() == axis
+    run(*base, "marks=others.csv", "output_dir=other")
+    other = load_directions(str(tmp_path / "other/directions.safetensors"), generator)
+    assert not torch.equal(other["glasses"], found["glasses"])
+    told = run(*base, "marks=marks.csv", "samples=50", "output_dir=no", code=1).stderr
+    assert "sample 99 is marked, and 50 are drawn" in told
+    assert "not straight in P" in run(*base, "directions=w.safetensors", "output_dir=no", code=1).stderr
 
 
 @pytest.mark.weights

@@ -18,6 +18,7 @@ from gan_inversion.editing.edits import OFFERED, Reading
 from gan_inversion.editing.files import Directions, save_directions
 from gan_inversion.editing.labels import LABELS
 from gan_inversion.editing.reader import fit_reader
+from gan_inversion.editing.scene_reader import SceneReader
 from gan_inversion.generators.tiny import Tiny
 from gan_inversion.image import load_photo
 from gan_inversion.interfaces import Latents
@@ -26,6 +27,10 @@ from tests.conftest import TINY, Ran, latents, real
 
 Run = Callable[..., Ran]
 BASE = ["generator=tiny", "threads=1", "directions=d.safetensors", "latents=me.safetensors", "hold=0"]
+
+SCENE = SceneReader(
+    torch.zeros(1, 2, 2), torch.zeros(5, 1, 2, 2), torch.zeros(5), torch.ones(5)
+)  # `read` below is asked
 
 
 def read(self: Reading, picture: torch.Tensor, names: Collection[str] = OFFERED) -> dict[str, float]:
@@ -44,7 +49,7 @@ def me(tmp_path: Path, generator: Tiny, monkeypatch: pytest.MonkeyPatch) -> Path
     source = torch.Generator().manual_seed(5)
     reader = fit_reader(torch.randn(10, 128, generator=source), torch.rand(10, 2, generator=source) * 30)
     vectors = {name: 0.3 * torch.randn(16, generator=source) for name in OFFERED}
-    directions = Directions(vectors, dict.fromkeys(LABELS, 5.0), "w", reader)
+    directions = Directions(vectors, dict.fromkeys(LABELS, 5.0), "w", reader, SCENE)
     save_directions(tmp_path / "d.safetensors", directions, generator, {})
     save_directions(tmp_path / "other.safetensors", Directions({"age": torch.ones(16)}, {}, "w"), generator, {})
     save_latents(tmp_path / "me.safetensors", {"ws": Latents(latents(generator, 1))}, generator.sha256)
@@ -65,6 +70,8 @@ CHANGES = [
     "smile=1",
     "eyes_open=1",
     "hair_darkness=1",
+    "glasses=1",
+    "glasses=0",
     "steps.age=1",
     "bound=0.5",
     "latents=she.safetensors:she",
@@ -73,7 +80,7 @@ CHANGES = [
 
 
 def test_each_key_moves_the_edit(run: Run, me: Path, tmp_path: Path) -> None:
-    """Age, gender, yaw, pitch, smile, eyes_open, hair_darkness, steps, bound, latents and directions."""
+    """Age, gender, yaw, pitch, smile, eyes_open, hair_darkness, glasses, steps, bound, latents and directions."""
     found = set()
     for i, change in enumerate(["yaw=-1", *CHANGES]):
         run("edit", *BASE, "yaw=-1", *change.split(), f"output_dir=out{i}")

@@ -130,12 +130,13 @@ def test_hair_is_darkened_where_there_is_any(
     ("wishes", "message"),
     [
         (
-            {"glasses": 1.0},
-            r"glasses=1.0: no such label. Known: age \(0 to 80 years\); gender \(female or male\); yaw \(-3",
+            {"beard": 1.0},
+            r"beard=1.0: no such label. Known: age \(0 to 80 years\); gender \(female or male\); yaw \(-3",
         ),
         ({"age": 300.0}, "age=300.0: 0 to 80 was measured"),
         ({"smile": 5.0}, "smile=5.0: -3 to 3 was measured"),
         ({"hair_darkness": 3.0}, "hair_darkness=3.0: -2.5 to 1.5 was measured"),
+        ({"glasses": 0.5}, "glasses=0.5: 0 takes them off, 1 puts some on"),
         ({"gender": "boy"}, "gender=boy: choose female or male"),
         ({}, "nothing is asked for"),
     ],
