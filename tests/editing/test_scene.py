@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,8 +116,7 @@ def test_glasses_come_off_and_on() -> None:
         face = Latents(w[number].repeat(generator.num_ws, 1))
         picture = render(generator, face, 256)
         assert scene_of(picture, directions.scene)[GLASSES] > 0.2
-        own = scene_of(picture)
-        bare = settle(face, replace(neutral_scene([own])), directions, generator)
+        bare = settle(face, Scene({GLASSES: NEUTRAL[GLASSES]}, neutral=True), directions, generator)
         after = render(generator, bare, 256)
         assert scene_of(after, directions.scene)[GLASSES] < -0.5
         with torch.no_grad():
