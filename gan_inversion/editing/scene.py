@@ -31,6 +31,7 @@ from .search import render_w
 
 LABELS = ("yaw", "pitch", "smile")  # that a directions file must have; the others are settled where it has them
 LIGHTS = ("light", "shade")  # `faces.patches.light_on`, in L*
+SETTLED = (*LABELS, GLASSES, *LIGHTS)  # along directions
 EYES = "eyes_open"  # no direction opens them; the search does
 # Means of sampled faces; yaw: to the camera. Bare, and eyes as open as those of three people in four.
 NEUTRAL: Mapping[str, float] = {
@@ -84,17 +85,25 @@ def neutral_scene(parents: Sequence[Mapping[str, float]] = ()) -> Scene:
     return Scene({**NEUTRAL, **own}, neutral=True)
 
 
-def settle(face: Latents, scene: Scene, directions: Directions, generator: Generator) -> Latents:
-    """The face with these readings, about: two steps by what a step changes on the mean."""
-    for _ in range(ROUNDS):
+def settle(
+    face: Latents,
+    scene: Scene,
+    directions: Directions,
+    generator: Generator,
+    names: Sequence[str] = SETTLED,
+    rounds: int = ROUNDS,
+) -> Latents:
+    """The face with these readings, about: steps by what a step changes on the mean."""
+    for _ in range(rounds):
         read = scene_of(render(generator, face, min(LOOK, generator.resolution)), directions.scene)
         steps = {}
-        for name in (*LABELS, GLASSES, *LIGHTS):
+        for name in names:
             if name in read and name in scene.values and name in directions.deviations:
                 step = (scene.wanted(name, read[name]) - read[name]) / directions.deviations[name]
                 bound = ONCE if name == GLASSES else FARTHEST
                 steps[name] = min(max(step, -bound), bound)
-        face = replace(face, ws=directions.move(face.ws, steps))
+        if any(steps.values()):
+            face = replace(face, ws=directions.move(face.ws, steps))
     return face
 
 

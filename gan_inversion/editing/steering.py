@@ -24,6 +24,7 @@ from .hold import YOUNGEST, Colours, Person, Wanted, colours_of
 from .labels import log_odds
 from .loop import Goal, Loop
 from .scene import LABELS, SCENES, Scene, neutral_scene, settle
+from .scene_reader import GLASSES
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class Steering:
     tolerance: float = 3.0
     certainty: float = 0.9
     bound: float = 4.5
-    search: int = 12
+    search: int = 8
     scene: str | None = "neutral"
 
     def __post_init__(self) -> None:
@@ -171,6 +172,8 @@ def _held(goal: Steering, person: Person, loop: Loop, age: float | None, gender:
     found = Steered(person.face, age, gender, person.read, both)
     wanted = Wanted(None if age is None else max(age, YOUNGEST), SIGNS[gender], log_odds(goal.certainty))
     latents, least = loop.moved(steps), float("inf")
+    if person.scene and any(both):  # glasses come with age, and a search as short as this does not take them off
+        latents = settle(latents, person.scene[0], loop.directions, person.generator, (GLASSES,), 1)
     for _ in range(TRIES):
         latents = person.move(latents, wanted, goal.search)
         read = loop.read(loop.draw(latents, None))
