@@ -275,7 +275,7 @@ def quoted(argument: str, sweep: bool = True, known: Sequence[str] = ()) -> str:
     return f"{key}={_DOLLARS.sub(lambda found: found[0] if _is_key(found[1], known) else chr(92) + found[0], made)}"
 
 
-BRACKETS = ("[]", "{}", "()")
+BRACKETS = (("[", "]"), ("{", "}"), ("(", ")"))
 _DOLLARS = re.compile(r"(?<!\\)\$\{([^{}]*)\}?")
 GROUPS = {path.name for path in CONFIGS.iterdir() if path.is_dir()} if CONFIGS.is_dir() else set()
 
