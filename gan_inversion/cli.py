@@ -187,7 +187,7 @@ def said_of(typed: Sequence[str]) -> dict[str, str]:
     said = dict(pair.lstrip("+~").split("=", 1) for pair in typed if "=" in pair)
     for key, value in [*said.items()]:
         if value.startswith("[") and value.endswith("]"):
-            said |= {f"{key}[{i}]": item.strip() for i, item in enumerate(value[1:-1].split(","))}
+            said |= {f"{key}[{i}]": item for i, item in enumerate(_items(value[1:-1]))}
     return said
 
 
@@ -258,7 +258,7 @@ def quoted(argument: str, sweep: bool = True, known: Sequence[str] = ()) -> str:
         return quoted(f"+{argument}")
     if re.fullmatch(r"(\w+\.)*steps\.[\w-]+|edit\.\w+", key):  # names that no config has
         return quoted(f"++{argument}", sweep)
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+    if _is_quoted(value):
         return argument
     told = _DOLLARS.sub(lambda found: found[0] if _is_key(found[1], known) else f"\\{found[0]}", value)
     try:
@@ -269,12 +269,13 @@ def quoted(argument: str, sweep: bool = True, known: Sequence[str] = ()) -> str:
     except HydraException:
         pass
     if value.startswith("[") and value.endswith("]"):
-        made = f"[{','.join(_quote(item.strip()) for item in value[1:-1].split(','))}]"
+        made = f"[{','.join(item if _is_quoted(item) else _quote(item) for item in _items(value[1:-1]))}]"
     else:
         made = _quote(value)
     return f"{key}={_DOLLARS.sub(lambda found: found[0] if _is_key(found[1], known) else chr(92) + found[0], made)}"
 
 
+BRACKETS = (("[", "]"), ("{", "}"), ("(", ")"))
 _DOLLARS = re.compile(r"(?<!\\)\$\{([^{}]*)\}?")
 GROUPS = {path.name for path in CONFIGS.iterdir() if path.is_dir()} if CONFIGS.is_dir() else set()
 
@@ -282,6 +283,29 @@ GROUPS = {path.name for path in CONFIGS.iterdir() if path.is_dir()} if CONFIGS.i
 def _is_key(text: str, known: Sequence[str]) -> bool:
     """Whether ${text} is one of Hydra's or OmegaConf's, or a key of the command."""
     return text.startswith(("hydra:", "oc.", "now:")) or text.partition(".")[0] in known
+
+
+def _items(text: str) -> list[str]:
+    """What stands between the commas of a list; a comma in quotes or in brackets of its own is none of the list's."""
+    items = list[str]()
+    for piece in text.split(","):
+        if items and _goes_on(items[-1]):
+            items[-1] += f",{piece}"
+        else:
+            items.append(piece)
+    if _goes_on(items[-1]):  # an apostrophe or a bracket in a name
+        items = text.split(",")
+    return [item.strip() for item in items]
+
+
+def _goes_on(item: str) -> bool:
+    """Whether what an item has begun, by a quote or a bracket, is not ended yet."""
+    item = item.strip()
+    return not _is_quoted(item) if item[:1] in ("'", '"') else any(item.count(a) > item.count(b) for a, b in BRACKETS)
+
+
+def _is_quoted(text: str) -> bool:
+    return len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
 
 
 def _quote(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import functools
 import logging
@@ -19,10 +18,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import ConfigRepository
-from hydra._internal.hydra import Hydra
-from omegaconf import DictConfig
 
 from gan_inversion.generators.mobile_stylegan import MobileStyleGAN, ffhq
 from gan_inversion.generators.tiny import Tiny, tiny
@@ -35,7 +30,7 @@ from gan_inversion.losses.pixel import Pixel
 from gan_inversion.losses.prior import DeltaNorm
 from gan_inversion.runtime import configure
 from gan_inversion.spaces.w_plus import WPlus
-from tests import forks
+from tests import composing, forks
 
 ROOT = Path(__file__).resolve().parents[1]
 MEMORY = Path("/dev/shm")  # of Linux: a folder that is on no disk
@@ -97,40 +92,10 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def composed_once() -> Iterator[None]:
-    """Hydra composes a command line twice, and tests ask for the same ones again: here each is composed, and each file of
-    `configs/` parsed, once.
-
-    No test changes a file of `configs/`, and what Hydra finds out by the first composition, `hydra.mode`, no config sets.
-    """
-    compose, get_mode = ConfigLoaderImpl.load_configuration, Hydra.get_mode
-    known: dict[tuple[Any, ...], DictConfig] = {}
-    load, files = ConfigRepository.load_config, dict[tuple[Any, ...], Any]()
-
-    def load_once(self: ConfigRepository, config_path: str) -> Any:
-        key = (config_path, *(source.full_path() for source in self.get_sources()), Path.cwd())
-        if key not in files:
-            files[key] = load(self, config_path)
-        return copy.deepcopy(files[key])
-
-    def compose_once(
-        self: ConfigLoaderImpl, config_name: str, overrides: list[str], *more: Any, **named: Any
-    ) -> DictConfig:
-        places = str(self.config_search_path)
-        key = (config_name, *overrides, places, Path.cwd(), *map(str, more), *map(str, sorted(named.items())))
-        if key not in known:
-            if len(known) == 50:
-                del known[next(iter(known))]
-            known[key] = compose(self, config_name, overrides, *more, **named)
-        return copy.deepcopy(known[key])
-
-    def mode(self: Hydra, config_name: str, overrides: list[str]) -> Any:
-        asked = any(override.startswith("hydra.mode") for override in overrides)
-        return get_mode(self, config_name, overrides) if asked else None
-
+    """No test changes a file of `configs/`, and no config sets `hydra.mode`, which the first composition finds out."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ConfigLoaderImpl, "load_configuration", compose_once)
-        patch.setattr(ConfigRepository, "load_config", load_once)
-        patch.setattr(Hydra, "get_mode", mode)
+        for owner, name, replacement in composing.once():
+            patch.setattr(owner, name, replacement)
         yield
 
 

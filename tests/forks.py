@@ -1,8 +1,8 @@
 """Commands as processes of their own that need not import anything: they are forked from one that has.
 
 A new interpreter takes seconds until it has torch; a fork takes milliseconds. Both can be killed, interrupted
-and waited for. The process that is forked is none of pytest's, as those have threads; it has imported the package and done
-nothing else.
+and waited for. The process that is forked is none of pytest's, as those have threads; it has imported the package, parsed
+its configs and done nothing else.
 """
 
 from __future__ import annotations
@@ -127,6 +127,7 @@ def serve(place: socket.socket) -> int:
     for module in pkgutil.walk_packages(gan_inversion.__path__, "gan_inversion."):
         if module.name != "gan_inversion.execution.ray":  # Ray starts threads
             importlib.import_module(module.name)
+    _parse_configs()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the watchers
     while True:
         message, fds, _, _ = socket.recv_fds(place, 2**20, 3)
@@ -137,6 +138,17 @@ def serve(place: socket.socket) -> int:
             return _watch(json.loads(message), *fds)
         for descriptor in fds:
             os.close(descriptor)
+
+
+def _parse_configs() -> None:
+    """Files of `configs/`, which each fork would parse anew."""
+    from gan_inversion import cli
+    from tests import composing
+
+    for owner, name, replacement in composing.once():
+        setattr(owner, name, replacement)
+    cli.compose("family", ["father=a", "mother=b"])
+    cli.compose("batch", ["manifest=a"])
 
 
 def _watch(order: Mapping[str, object], out: int, error: int, tell: int) -> int:

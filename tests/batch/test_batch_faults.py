@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 
-from tests.batches import command, finish, fork, make_manifest, make_photos, results_of, start, table, write_manifest
+from tests.batches import command, finish, fork, make_manifest, make_photos, results_of, table, write_manifest
 
 pytestmark = pytest.mark.processes
 
@@ -136,7 +136,7 @@ def test_a_second_run_of_another_blend_takes_no_step(tmp_path: Path) -> None:
 def test_killed_workers_lose_nothing(tmp_path: Path) -> None:
     manifest = make_manifest(tmp_path / "couples.csv", 12, make_photos(tmp_path / "photos", 10))
     finish(fork(command(manifest, "calm", "store_calm"), tmp_path))
-    process = start(command(manifest, "out", "store", "runner.workers=2", "inversion.steps=3"), tmp_path)
+    process = fork(command(manifest, "out", "store", "runner.workers=2", "inversion.steps=3"), tmp_path)
     killed: list[int] = []
     while process.poll() is None and len(killed) < 2:
         for child in children_of(process.pid):

@@ -15,7 +15,7 @@ from tests.conftest import ROOT, TINY, Ran
 
 Run = Callable[..., Ran]
 FREE = [line for line in TINY if line != "start=mean"]
-TRUE = "'inversion.previews=[]','inversion.previews_until=[]'"
+TRUE = 'inversion.previews=[],"inversion.previews_until=[]"'
 RECIPES = {  # benchmark's three: the two that it has, and one more
     "recipes.plain": "inversion.steps=6",
     "recipes.default": "inversion.steps=6",
@@ -70,7 +70,7 @@ def test_benchmark(run: Run, couple: tuple[Path, Path], tmp_path: Path) -> None:
         "metrics=[mse,ms_ssim]",
         "points=3",
         "threads=1",
-        *(f"{key}=['losses=[pixel]','start=mean',{TRUE},'{more}']" for key, more in RECIPES.items()),
+        *(f"{key}=[losses=[pixel],start=mean,{TRUE},{more}]" for key, more in RECIPES.items()),
         "output_dir=bench",
     )
     assert "means (*: optimised by that recipe)" in done.stdout

@@ -124,7 +124,7 @@ def test_the_table_is_written_out() -> None:
 @needs_faceres
 def test_two_sampled_couples_and_again(run: Callable[..., Ran], tmp_path: Path) -> None:
     """On the real generator; the second time nothing is made anew, and another couple may join."""
-    arguments = ["evaluate_children", "layout=sampled", "output_dir=out", "threads=1", "child.search=6"]
+    arguments = ["evaluate_children", "layout=sampled", "output_dir=out", "threads=1", "child.search=2"]
     run(*arguments, "couples=2")
     first = (tmp_path / "out/children.json").read_bytes()
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/couples").iterdir()}

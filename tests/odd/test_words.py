@@ -45,6 +45,21 @@ def test_names_in_lists_are_what_was_typed() -> None:
     assert built("invert", "photos=['a,b.jpg',c]").photos == ("a,b.jpg", "c")
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ('[seed=2,"inversion.betas=[0.6,0.96]"]', ("seed=2", "inversion.betas=[0.6,0.96]")),
+        ("[losses=[pixel,lpips], start=mean]", ("losses=[pixel,lpips]", "start=mean")),
+        ("['child.steps={age: 1,gender: 2}',threads=1]", ("child.steps={age: 1,gender: 2}", "threads=1")),
+        ("[a[1.jpg,dad's.jpg,'tis.jpg,b.jpg]", ("a[1.jpg", "dad's.jpg", "'tis.jpg", "b.jpg")),
+        ("[a (1,2).jpg,\"c d, e.jpg\"]", ("a (1,2).jpg", "c d, e.jpg")),
+    ],
+)  # fmt: skip
+def test_lists_in_lists_are_what_was_typed(typed: str, meant: tuple[str, ...]) -> None:
+    """A recipe's own list; brackets and apostrophes that are part of a name."""
+    assert built("benchmark", "photos=[]", f"+recipes.mine={typed}").recipes["mine"] == meant
+
+
 def test_keys_may_still_stand_for_others() -> None:
     assert built("family", "father=a", "mother=b", "seed=7", "output_dir=runs/${seed}").output_dir == "runs/7"
 
