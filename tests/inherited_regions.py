@@ -1,10 +1,10 @@
 """What is seen of `inherit.KEY=father|mother`: `python -m tests.inherited_regions FOLDER [COUPLES] [LATENTS ...]`.
 
-`--only KEY ...` measures some. A child of each couple at eight, and the same with each region of either parent's: how much changes in the region and
+A child of each couple at eight, and the same with each region of either parent's: how much changes in the region and
 outside of it between the two, and how far the region's landmarks go from the father's to the mother's. The same of skin
 (ITA, degrees) and of the hair's colour (L*): how far the reading goes from his to hers, over all couples, and how far off
-it stays. COUPLES sampled ones (6), and those of the files of latents, two by two. Writes regions.json and regions.png, a
-strip a couple.
+it stays. COUPLES sampled ones (6), and those of the files of latents, two by two; `--only KEY ...` measures some. Writes
+regions.json and regions.png, a strip a couple.
 """
 
 from __future__ import annotations
