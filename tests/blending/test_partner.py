@@ -1,0 +1,66 @@
+"""A guessed parent has what the child is known to have from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gan_inversion.commands.partner import Partner
+from gan_inversion.editing import graft
+from gan_inversion.editing.search import draw_w
+from gan_inversion.generators.tiny import Tiny
+from gan_inversion.interfaces import Latents
+from gan_inversion.latents import save_latents
+from tests.composed import command_of, compose
+from tests.conftest import CHILD, Ran, latents, real
+
+GIVEN = ("of_child=in.safetensors:child", "parent=in.safetensors:known")
+
+
+def partner_of(*keys: str) -> Partner:
+    command: Partner = command_of(compose(*GIVEN, *keys, script="partner"), "partner")
+    return command
+
+
+@pytest.mark.parametrize("region", ["eyes", "brows", "nose", "mouth", "face_shape", "hair"])
+def test_what_a_child_has_from_the_guessed_one(region: str) -> None:
+    command = partner_of(f"inherit.{region}=0.75")
+    assert command.taken("mother")[0] == {region: 0.5}
+    taken, told = command.taken("father")
+    assert taken == {}
+    assert told["regions_from_the_known_parent"] == [region]
+    assert partner_of().taken("mother") == ({}, {})
+
+
+def test_what_cannot_be_taken_over(run: Callable[..., Ran], tmp_path: Path, generator: Tiny) -> None:
+    faces = {name: Latents(latents(generator, seed)) for seed, name in enumerate(("child", "known"))}
+    save_latents(tmp_path / "in.safetensors", faces, generator.sha256)
+    done = run("partner", *GIVEN, "generator=tiny", "threads=1", *CHILD[2:], "inherit.nose=mother", code=1)
+    assert "inherit.nose: regions are taken over in faces of 256 pixels and more" in done.stderr
+
+
+@pytest.mark.weights
+def test_her_nose_is_the_child_s_own(run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through the script: one region is from whoever is guessed, the other from the known parent; without both, the same
+    guess as ever."""
+    monkeypatch.setattr(graft, "STEPS", 8)
+    generator = real()
+    ws = [w.repeat(generator.num_ws, 1) for w in draw_w(generator, 2, 11)]
+    faces = {"known": Latents(ws[0]), "child": Latents((ws[0] + ws[1]) / 2)}
+    save_latents(tmp_path / "in.safetensors", faces, generator.sha256)
+    base = ["partner", *GIVEN, "samples=1", "threads=1", "child.search=2"]
+    run(*base, "output_dir=plain")
+    done = run(*base, "inherit.nose=mother", "inherit.mouth=father", "output_dir=region")
+    plain, region = (load_file(tmp_path / name / "latents.safetensors") for name in ("plain", "region"))
+    assert not torch.equal(plain["partner_00"], region["partner_00"])
+    told = json.loads((tmp_path / "region/children.json").read_text())["children"]["partner_00"]
+    taken, other = ("nose", "mouth") if told["guessed"] == "mother" else ("mouth", "nose")
+    assert told["regions_of_the_child"] == {taken: 1.0}
+    assert told["regions_from_the_known_parent"] == [other]
+    assert "guessed" not in json.loads((tmp_path / "plain/children.json").read_text())["children"]["partner_00"]
+    assert f"the {told['guessed']} is guessed" in done.stdout + done.stderr
