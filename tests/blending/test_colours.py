@@ -71,8 +71,8 @@ def test_a_child_has_the_skin_of_whom_it_is_said() -> None:
     """The darkest and the lightest of a few as parents: their child's skin is nearer to hers than with his."""
     generator = real()
     faces = [Inversion(w.repeat(generator.num_ws, 1), generator.sha256) for w in draw_w(generator, 8, 3)]
-    read = [colours_of(render(generator, one.latents, 256)) for one in faces]
-    faces.sort(key=lambda one: float(read[faces.index(one)].values[0].mean()))
+    skin = {id(one): float(colours_of(render(generator, one.latents, 256)).values[0].mean()) for one in faces}
+    faces.sort(key=lambda one: skin[id(one)])
     recipes = children(Blend(), 1, None, 3, 1.0, generator.num_ws)
     skins = []
     for who in ("father", "mother"):
