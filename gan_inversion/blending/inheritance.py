@@ -137,9 +137,14 @@ class FromOneParent:
     face_shape: str | float | None = None
     hair: str | float | None = None
 
+    def __post_init__(self) -> None:
+        for region in GRAFTS:
+            if (value := getattr(self, region)) is not None:
+                weight_of(value, f"inherit.{region}")
+
     @property
     def chosen(self) -> dict[str, float]:
-        """Region -> weight, of those that were said. Raises UserError for what is none."""
+        """Region -> weight, of those that were said."""
         said = {region: getattr(self, region) for region in GRAFTS if getattr(self, region) is not None}
         return {region: weight_of(value, f"inherit.{region}") for region, value in said.items()}
 
@@ -173,6 +178,7 @@ class Inherit(FromOneParent):
     def __post_init__(self) -> None:
         if not 0 <= self.mutation <= 1:
             raise UserError(f"inherit.mutation={self.mutation:g}: from 0 to 1.")
+        super().__post_init__()
         styled = [region for region in self.chosen if region in REGIONS]
         if styled and self.path is None:
             raise UserError(f"inherit.{styled[0]} needs inherit.path: the regions of this generator.")

@@ -13,6 +13,7 @@ from gan_inversion.commands.partner import Partner
 from gan_inversion.editing import graft
 from gan_inversion.editing.graft import grafted
 from gan_inversion.editing.search import draw_w
+from gan_inversion.errors import UserError
 from gan_inversion.generators.tiny import Tiny
 from gan_inversion.interfaces import Generator, Latents
 from gan_inversion.latents import save_latents
@@ -35,6 +36,8 @@ def test_what_a_child_has_from_the_guessed_one(region: str) -> None:
     assert taken == {}
     assert told["regions_from_the_known_parent"] == [region]
     assert partner_of().taken("mother") == ({}, {})
+    with pytest.raises(UserError, match=f"inherit.{region}: 'aunt' is neither father, nor mother"):
+        partner_of(f"inherit.{region}=aunt")
 
 
 def test_what_cannot_be_taken_over(run: Callable[..., Ran], tmp_path: Path, generator: Tiny) -> None:
