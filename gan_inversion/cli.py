@@ -434,7 +434,7 @@ def help_text(name: str) -> str:
     text = (CONFIGS / f"{name}.yaml").read_text()
     shown = text.split("\nhydra:")[0]  # where Hydra itself writes is nobody's choice
     hidden = ("- _self_", "- override hydra/job_logging: stdout")
-    lines = [line for line in shown.splitlines() if line.strip() not in hidden]
+    lines = [line for line in shown.splitlines() if line.strip() not in hidden and not line.startswith("  _target_")]
     if not any(line.strip().startswith("- ") for line in lines):
         lines.remove("defaults:")
     groups = _groups(name)

@@ -17,6 +17,7 @@ STEERING, BLENDS, STORE = (
     "tests/store/test_maintenance.py",
 )
 PEOPLE = "tests/blending/test_people.py"
+COLOURS, PARTNER = "tests/blending/test_colours.py", "tests/blending/test_partner.py"
 KEYS, TRAINING, REGIONS = "tests/test_keys.py", "tests/training/test_training.py", "tests/blending/test_inheritance.py"
 REFINEMENTS, WEIGHTS = "tests/inversion/test_refinements.py", "tests/inversion/test_refine_weights.py"
 
@@ -171,6 +172,10 @@ MOVES = {
     f"{KEYS}::test_the_path_of_a_recipe": "blend.crossover.path blend.per_layer.path blend.ramp.path",
     f"{REGIONS}::test_each_region_can_be_said": """inherit.regions.eyes inherit.regions.nose inherit.regions.mouth
         inherit.regions.face_shape inherit.regions.hair""",
+    "tests/editing/test_graft.py::test_mothers_nose_and_nothing_else": "inherit.regions.brows",
+    f"{COLOURS}::test_each_colour_can_be_said": "inherit.regions.skin inherit.regions.hair_colour",
+    f"{PARTNER}::test_what_a_child_has_from_the_guessed_one": """partner.inherit.eyes partner.inherit.brows
+        partner.inherit.nose partner.inherit.mouth partner.inherit.face_shape partner.inherit.hair""",
     f"{REGIONS}::test_regions_through_the_scripts": "inherit.regions.path",
     f"{STEERING}::test_settings_move_the_result": """child.steered.age child.steered.gender child.steered.certainty
         child.steered.bound child.steered.tolerance""",

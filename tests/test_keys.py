@@ -37,7 +37,7 @@ def keys() -> Iterator[str]:
             continue
         for key, value in yaml.safe_load(path.read_text()).items():
             if key in GROUPS:
-                yield from (f"{'.'.join(place.parts)}.{key}.{inner}" for inner in value)
+                yield from (f"{'.'.join(place.parts)}.{key}.{inner}" for inner in value if inner != "_target_")
             elif key not in ("defaults", "hydra", "_target_"):
                 yield f"{'.'.join(place.parts)}.{key}"
 

@@ -18,13 +18,14 @@ import torch
 from torch import Tensor
 
 from ..editing.files import Regions, load_regions
-from ..editing.graft import can_graft, grafted
+from ..editing.graft import GRAFTS, can_graft, grafted
 from ..editing.people import People, load_people
 from ..editing.regions import REGIONS
 from ..errors import UserError
 from ..interfaces import GENDERS, Generator, Latents
 from ..latents import NAMES_A_FILE, render
 from ..spaces.p_space import draw_back, from_p, to_p
+from .colours import COLOURS
 from .recipes import FINE, MIDDLE, Recipe, weight_of
 
 LOOK = 256  # pixels at which people like the parents are looked for
@@ -124,21 +125,52 @@ def _around(means: Tensor, shares: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Inherit:
+class FromOneParent:
+    """Regions that are seen to be one parent's: father, mother, a weight of the mother, or None: nothing is said."""
+
+    name: ClassVar[str] = "from_one_parent"
+
+    eyes: str | float | None = None
+    brows: str | float | None = None
+    nose: str | float | None = None
+    mouth: str | float | None = None
+    face_shape: str | float | None = None
+    hair: str | float | None = None
+
+    def __post_init__(self) -> None:
+        for region in GRAFTS:
+            if (value := getattr(self, region)) is not None:
+                weight_of(value, f"inherit.{region}")
+
+    @property
+    def chosen(self) -> dict[str, float]:
+        """Region -> weight, of those that were said."""
+        said = {region: getattr(self, region) for region in GRAFTS if getattr(self, region) is not None}
+        return {region: weight_of(value, f"inherit.{region}") for region, value in said.items()}
+
+    def check(self, generator: Generator) -> None:
+        """Raises UserError for what cannot be taken over in this generator's pictures."""
+        if self.chosen and not can_graft(generator):
+            raise UserError(
+                f"inherit.{next(iter(self.chosen))}: regions are taken over in faces of {LOOK} pixels and more, by features "
+                f"that {generator.name} does not hand out. Leave it out."
+            )
+
+
+@dataclass(frozen=True)
+class Inherit(FromOneParent):
     """Regions from one parent, whatever the blend: father, mother, a weight of the mother, or None to leave it drawn.
 
-    path: the regions of this generator, a catalogue entry or a file; None: a generator without, whose regions follow the
-    blend. mutation, people: how much of a child is new, and the people among whom it is drawn; None: the whole population.
+    skin, hair_colour: the same of colours, weights from 0 to 1; None: between the parents'. path: the regions of this
+    generator, a catalogue entry or a file; None: a generator without, whose regions follow the blend. mutation, people: how
+    much of a child is new, and the people among whom it is drawn; None: the whole population.
     """
 
     name: ClassVar[str] = "regions"
     version: ClassVar[int] = 3
 
-    eyes: str | float | None = None
-    nose: str | float | None = None
-    mouth: str | float | None = None
-    face_shape: str | float | None = None
-    hair: str | float | None = None
+    skin: str | float | None = None
+    hair_colour: str | float | None = None
     path: str | None = field(default="regions_mobile_stylegan_ffhq", metadata=NAMES_A_FILE)
     mutation: float = MUTATION
     people: str | None = field(default="people_mobile_stylegan_ffhq", metadata=NAMES_A_FILE)
@@ -146,22 +178,28 @@ class Inherit:
     def __post_init__(self) -> None:
         if not 0 <= self.mutation <= 1:
             raise UserError(f"inherit.mutation={self.mutation:g}: from 0 to 1.")
-        for region in self.chosen:
-            weight_of(getattr(self, region), f"inherit.{region}")
-        if self.chosen and self.path is None:
-            raise UserError(f"inherit.{next(iter(self.chosen))} needs inherit.path: the regions of this generator.")
+        super().__post_init__()
+        styled = [region for region in self.chosen if region in REGIONS]
+        if styled and self.path is None:
+            raise UserError(f"inherit.{styled[0]} needs inherit.path: the regions of this generator.")
+        for colour, weight in self.colours.items():
+            if not 0 <= weight <= 1:
+                raise UserError(f"inherit.{colour}={weight:g}: father, mother, or a weight from 0 to 1.")
 
     @property
-    def chosen(self) -> dict[str, float]:
-        """Region -> weight, of those that were said."""
-        said = {region: getattr(self, region) for region in REGIONS if getattr(self, region) is not None}
-        return {region: weight_of(value, f"inherit.{region}") for region, value in said.items()}
+    def colours(self) -> dict[str, float]:
+        """Colour -> weight, of those that were said."""
+        said = {colour: getattr(self, colour) for colour in COLOURS if getattr(self, colour) is not None}
+        return {colour: weight_of(value, f"inherit.{colour}") for colour, value in said.items()}
 
     def load(self, generator: Generator, drawn: bool) -> Inheritance:
         """drawn: whether anything is left to chance. Raises UserError if a file is missing or another generator's."""
-        regions = load_regions(self.path, generator) if self.path and (drawn or self.chosen) else None
+        if self.brows is not None:  # no styles are known to be theirs
+            self.check(generator)
+        styled = any(region in REGIONS for region in self.chosen)
+        regions = load_regions(self.path, generator) if self.path and (drawn or styled) else None
         people = load_people(self.people, generator) if self.people and self.mutation and drawn else None
-        return Inheritance(regions, self.chosen, self.mutation, people)
+        return Inheritance(regions, self.chosen, self.mutation, people, self.colours)
 
 
 def style_offset(
@@ -187,6 +225,7 @@ class Inheritance:
     chosen: Mapping[str, float] = field(default_factory=dict)
     mutation: float = MUTATION
     people: People | None = None
+    colours: Mapping[str, float] = field(default_factory=dict)  # that were said -> weight of the mother
 
     def like(self, base: Recipe, father: Tensor, mother: Tensor, generator: Generator) -> Tensor | None:
         """[M, D] in P: people like the mixture of these parents, the same for all their children; None: not asked for."""
@@ -199,19 +238,21 @@ class Inheritance:
     def weights(self, recipe: Recipe, num_ws: int) -> dict[str, Tensor]:
         """Region -> weight for the styles of each row [L]: what was said, else what is drawn for this child."""
         said = {region: torch.full((num_ws,), weight) for region, weight in self.chosen.items()}
-        return {**self._drawn(recipe, num_ws), **said} if self.regions else {}
+        return {**(self._drawn(recipe, num_ws) if self.regions else {}), **said}
 
     def _drawn(self, recipe: Recipe, num_ws: int) -> dict[str, Tensor]:
         return recipe.region_weights(num_ws) if isinstance(recipe, Sibling) and recipe.diversity else {}
 
     @property
     def parts(self) -> dict[str, tuple[str, float]]:
-        """Region -> (whose, share of the way to theirs), of `chosen`: weights 0 and 1 are whole, 0.5 leaves it as drawn."""
+        """Region -> (whose, share of the way to theirs), of `chosen`: weights 0 and 1 are whole, 0.5 leaves it as drawn:
+        brows as they are, where eyes come from someone."""
         shares = {region: 2 * weight - 1 for region, weight in self.chosen.items()}
+        eyes = shares.get("eyes", 0.0)
         return {
-            region: ("mother" if share > 0 else "father", min(abs(share), 1.0))
+            region: ("mother" if (share or eyes) > 0 else "father", min(abs(share), 1.0))
             for region, share in shares.items()
-            if share
+            if share or (region == "brows" and eyes)
         }
 
     def with_regions(self, child: Latents, parents: Mapping[str, Latents], generator: Generator) -> Latents:

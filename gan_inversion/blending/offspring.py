@@ -17,6 +17,7 @@ from ..editing.steering import FixedSteps, Steered, Steering
 from ..interfaces import Generator, Inversion, Latents
 from ..losses.prior import p_norm
 from ..spaces.p_space import draw_back, is_inside
+from .colours import check_colours, tinted, tints
 from .inheritance import Inherit, Inheritance, Sibling
 from .recipes import Recipe, check_parents
 
@@ -99,7 +100,9 @@ class Conception:
         grown: dict[str, list[dict[str, Latents]]] = {}  # drawn gender -> at each of the children's ages, who is needed
         base = next(iter(self.recipes.values())).base
         like = self.inheritance.like(base, father.ws, mother.ws, generator)
-        colours = self.steering.colours_of((father.latents, mother.latents), self.directions, generator)
+        own = self.steering.colours_of((father.latents, mother.latents), self.directions, generator)
+        said = tints(self.inheritance.colours, own)
+        colours = tinted(own, said)
         for number in progress(list(self.recipes)):
             recipe = self.recipes[number]
             drawn = self.inheritance(recipe, father.ws, mother.ws, generator, like)
@@ -110,7 +113,7 @@ class Conception:
             steered_to = self.steering(latents, recipe.gender, self.directions, generator, colours)
             if self.inheritance.parts and can_graft(generator):
                 if recipe.gender not in grown:
-                    grown[recipe.gender] = self._parents_grown(father, mother, recipe.gender, colours, generator)
+                    grown[recipe.gender] = self._parents_grown(father, mother, recipe.gender, own, said, generator)
                 steered_to = [
                     self._with_regions(one, parents, generator)
                     for one, parents in zip(steered_to, grown[recipe.gender], strict=True)
@@ -121,13 +124,20 @@ class Conception:
         return children
 
     def _parents_grown(
-        self, father: Inversion, mother: Inversion, gender: str, colours: Sequence[Colours], generator: Generator
+        self,
+        father: Inversion,
+        mother: Inversion,
+        gender: str,
+        colours: Sequence[Colours],
+        said: Mapping[int, Tensor],
+        generator: Generator,
     ) -> list[dict[str, Latents]]:
-        """At each of the children's ages, and of their sex: whose regions are wanted, with their own skin and hair."""
+        """At each of the children's ages, and of their sex: whose regions are wanted, with their own skin and hair, or
+        those that were said: hair comes with its colour."""
         wanted, grown = {who for who, _ in self.inheritance.parts.values()}, {}
         for number, (who, parent) in enumerate((("father", father), ("mother", mother))):
             if who in wanted:
-                own = [replace(colours[number], scene=one.scene) for one in colours]
+                own = tinted([replace(colours[number], scene=one.scene) for one in colours], said)
                 inside = Latents(draw_back(parent.ws, generator.statistics()))
                 grown[who] = self.steering(inside, gender, self.directions, generator, own)
         return [
@@ -136,9 +146,20 @@ class Conception:
 
     def _with_regions(self, steered: Steered, parents: Mapping[str, Latents], generator: Generator) -> Steered:
         latents = self.inheritance.with_regions(steered.latents, parents, generator)
-        if steered.read is None or self.directions is None:
-            return replace(steered, latents=latents)
-        return self.steering.read_again(replace(steered, latents=latents), self.directions, generator)
+        return changed_since(steered, latents, self.steering, self.directions, generator)
+
+
+def changed_since(
+    steered: Steered,
+    latents: Latents,
+    steering: Steering | FixedSteps,
+    directions: Directions | None,
+    generator: Generator,
+) -> Steered:
+    """With these latents, and what is read in their picture if anything was."""
+    if steered.read is None or directions is None:
+        return replace(steered, latents=latents)
+    return steering.read_again(replace(steered, latents=latents), directions, generator)
 
 
 def shared_copy(father: Inversion, mother: Inversion) -> Tensor | None:
@@ -164,10 +185,13 @@ def prepare(
 ) -> Conception:
     """Raises UserError for what is missing: regions or directions of this generator."""
     inheritance = inherit.load(generator, any(recipe.diversity for recipe in recipes.values()))
-    return Conception(recipes, inheritance, steering, steering.load(generator))
+    directions = steering.load(generator)
+    check_colours(inheritance.colours, steering, directions)
+    return Conception(recipes, inheritance, steering, directions)
 
 
 def describe_inheritance(recipe: Recipe, inheritance: Inheritance, num_ws: int) -> dict[str, Any]:
-    """The weights of the mother by row of W+, and by region and row."""
+    """The weights of the mother by row of W+, and by region and row; of colours where they were said."""
     regions = {region: weights.tolist() for region, weights in inheritance.weights(recipe, num_ws).items()}
-    return {"mother_weights": recipe.weights(num_ws).tolist(), "region_weights": regions}
+    colours = {"colour_weights": dict(inheritance.colours)} if inheritance.colours else {}
+    return {"mother_weights": recipe.weights(num_ws).tolist(), "region_weights": regions, **colours}

@@ -23,8 +23,9 @@ from ..image import area_resize, to_uint8
 from ..interfaces import Generator, Latents
 from ..latents import render
 from ..spaces.p import P
-from .regions import REGIONS, region_masks
+from .regions import REGIONS, brow_mask, region_masks
 
+GRAFTS = (*REGIONS, "brows")  # what can be taken over; brows are a part of the eyes, unless both are asked for
 LOOK = 256  # pixels of the pictures in which regions are found; generators of smaller ones have none
 SIDE = 32  # pixels of the features
 GROWTH = {
@@ -33,6 +34,7 @@ GROWTH = {
     "mouth": 1.25,
     "face_shape": 1.25,
     "hair": 1.0,
+    "brows": 1.5,
 }  # what the search loses of a difference
 SOFT = 4.0  # standard deviation of a region's edge, pixels of LOOK
 STEPS, RATE, BETAS, FALL = 60, 0.08, (0.5, 0.9), 0.6  # of Adam, in deviations; share of the steps before its rate falls
@@ -45,7 +47,7 @@ def can_graft(generator: Generator) -> bool:
 
 
 def grafted(face: Latents, parts: Mapping[str, tuple[Latents, float]], generator: Generator) -> Latents:
-    """The face with other `ws`: region -> (whose, share of the way to theirs, above 0 to 1).
+    """The face with other `ws`: region -> (whose, share of the way to theirs, above 0 to 1; 0 holds it as it is).
 
     The faces should be of one age and held alike: what differs in a region is taken with it. Ask `can_graft` first.
     """
@@ -54,7 +56,11 @@ def grafted(face: Latents, parts: Mapping[str, tuple[Latents, float]], generator
     change, weight = torch.zeros_like(own.features), torch.ones_like(own.features[..., :1])
     for region, (other, share) in parts.items():
         theirs = seen[id(other)]
-        where = _on_features(np.maximum(own.region(region), theirs.region(region)), own.features)
+        mask = np.maximum(own.region(region), theirs.region(region))
+        if region == "eyes" and "brows" in parts:
+            brows = seen[id(parts["brows"][0])]
+            mask *= 1 - np.maximum(own.region("brows"), brows.region("brows"))
+        where = _on_features(mask, own.features)
         features = theirs.features if region == "hair" else theirs.in_light_of(own)
         change += share * GROWTH[region] * where * (features - own.features)
         weight += INSIDE * where
@@ -68,12 +74,14 @@ class _Seen:
         self.image = render(generator, face, LOOK)
         with torch.no_grad():
             self.features = features_of(face, face.ws[None].to(generator.device), generator)
-        self.masks = region_masks(find_mesh(to_uint8(self.image), face_mesh()).points, LOOK)
+        self.points = find_mesh(to_uint8(self.image), face_mesh()).points
+        self.masks = region_masks(self.points, LOOK)
         self.person = person_mask(self.image)[0, 0].cpu().numpy()
 
     def region(self, name: str) -> np.ndarray:
         """[256, 256], 0 or 1; of the hair what is a person's."""
-        mask = self.masks[REGIONS.index(name)].astype(np.float32)
+        found = brow_mask(self.points, LOOK) if name == "brows" else self.masks[REGIONS.index(name)]
+        mask = found.astype(np.float32)
         return mask * (self.person > 0.5) if name == "hair" else mask
 
     def in_light_of(self, other: _Seen) -> Tensor:

@@ -23,6 +23,7 @@ from ..spaces.population import sample_w, truncated
 REGIONS = ("eyes", "nose", "mouth", "face_shape", "hair")  # what a child can inherit; the rest of the picture is "rest"
 SIDE = 256  # pixels of the masks
 PSI = 0.8  # truncation of the measured faces
+BROW = 0.012  # of the side: how far hairs of a brow stand beyond its landmarks
 BROWS = ((70, 63, 105, 66, 107, 55, 46), (336, 296, 334, 293, 300, 285, 276))
 NOSE = (168, 193, 417, 6, 129, 358, 98, 327, 48, 278, 64, 294, 2)
 LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
@@ -38,10 +39,7 @@ def region_masks(points: np.ndarray, side: int = SIDE) -> np.ndarray:
     """
 
     def hull(indices: tuple[int, ...], grow: float) -> np.ndarray:
-        mask = np.zeros((side, side), np.uint8)
-        cv2.fillConvexPoly(mask, cv2.convexHull(points[list(indices)].round().astype(np.int32)), 1)
-        width = max(1, round(grow * side)) * 2 + 1
-        return cv2.dilate(mask, np.ones((width, width), np.uint8)).astype(bool)
+        return _hull(points, indices, grow, side)
 
     eyes = hull(RIGHT_EYE + BROWS[0], 0.012) | hull(LEFT_EYE + BROWS[1], 0.012)
     nose, mouth = hull(NOSE, 0.006), hull(LIPS, 0.016)
@@ -56,6 +54,18 @@ def region_masks(points: np.ndarray, side: int = SIDE) -> np.ndarray:
         masks.append(mask & ~taken)
         taken |= mask
     return np.stack([*masks, ~taken])
+
+
+def brow_mask(points: np.ndarray, side: int = SIDE) -> np.ndarray:
+    """Landmarks [468, 2] of a picture of `side` pixels -> bool [side, side]: both brows, which the eyes' region holds."""
+    return _hull(points, BROWS[0], BROW, side) | _hull(points, BROWS[1], BROW, side)
+
+
+def _hull(points: np.ndarray, indices: tuple[int, ...], grow: float, side: int) -> np.ndarray:
+    mask = np.zeros((side, side), np.uint8)
+    cv2.fillConvexPoly(mask, cv2.convexHull(points[list(indices)].round().astype(np.int32)), 1)
+    width = max(1, round(grow * side)) * 2 + 1
+    return cv2.dilate(mask, np.ones((width, width), np.uint8)).astype(bool)
 
 
 def mean_masks(generator: Generator, count: int, seed: int) -> Tensor:

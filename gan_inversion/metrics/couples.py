@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from ..blending.colours import tinted, tints
 from ..blending.inheritance import Inherit
 from ..blending.offspring import Conception
 from ..editing import hold
@@ -110,6 +111,7 @@ def see_couple(
     like = conception.inheritance.like(base.base, couple.father.ws, couple.mother.ws, generator)
     parents_latents = couple.father.latents, couple.mother.latents
     colours = conception.steering.colours_of(parents_latents, directions, generator)
+    colours = tinted(colours, tints(conception.inheritance.colours, colours))
     aged = 0, next(age for age in BANDS if age != GOALS[0][0]), GOALS[0][1]  # the first child, at the other age too
     for index, age, gender in [*((index, *goal) for index, goal in enumerate(GOALS)), aged]:
         recipe = replace(base, seed=seed + number, index=index)
@@ -155,6 +157,7 @@ def _identity(couple: Couple, number: int, conception: Conception, generator: Ge
             conception.files,
         ],
         "chosen": [dict(conception.inheritance.chosen), conception.inheritance.mutation],
+        **({"colours": dict(conception.inheritance.colours)} if conception.inheritance.colours else {}),
         "number": [number, seed],
         "seen": [SEEN_VERSION, traits.VERSION],
         "constants": [REACH, PULLS, WIDTHS, NUDGES, LOOK, versions()],

@@ -87,6 +87,8 @@ def table(text: str, values: dict[str, object]) -> Iterator[str]:
             continue
         found = re.search(rf"^{re.escape(key)}:[^#\n]*?(?:\S.*?)??\s+# (.*)$", text, re.MULTILINE)
         assert found, f"{key} is not explained"
+        if isinstance(value, dict):
+            value = {inner: one for inner, one in value.items() if inner != "_target_"}
         yield f"| `{key}` | `{cell(flow(value))}` | {cell(found[1])} |"
 
 
