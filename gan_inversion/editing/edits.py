@@ -28,7 +28,7 @@ from .loop import Goal, Loop
 from .refined import carried
 from .scene import Scene
 from .scene_reader import GLASSES
-from .steering import SIGNS, age_goal, gender_goal
+from .steering import SIGNS, TRIES, age_goal, gender_goal
 
 log = logging.getLogger(__name__)
 
@@ -212,7 +212,15 @@ class Edit:
         age = wishes.get("age")
         sign = SIGNS[str(wishes.get("gender", ""))]
         wanted = Wanted(None if age is None else max(float(age), YOUNGEST), sign, log_odds(CERTAINTY))
-        return steps, person.move(loop.moved(steps), wanted, self.hold).ws
+        latents, best, least = loop.moved(steps), loop.start, math.inf
+        for _ in range(TRIES):
+            latents = person.move(latents, wanted, self.hold)
+            missed = loop.miss(loop.read(loop.draw(latents, None)))
+            if missed < least:
+                best, least = latents, missed
+            if missed <= 1:
+                break
+        return steps, best.ws
 
     def kept(self, before: Mapping[str, float]) -> dict[str, Wish]:
         """What age must not take along: the gender, where it is sure. The old are read as men, the young as women."""
