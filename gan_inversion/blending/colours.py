@@ -30,7 +30,7 @@ def check_colours(said: Mapping[str, float], steering: Steering | FixedSteps, di
         return
     raise UserError(
         f"inherit.{next(iter(said))}: colours are led in the search that brings a child to its age or sex. Set "
-        "child=steered, child.search=8, and child.age or child.gender."
+        "child=steered, child.search=12, and child.age or child.gender."
     )
 
 

@@ -33,11 +33,11 @@ from .reader import YEARS, Reader
 from .scene import NEUTRAL, Scene, scene_of
 from .scene_reader import SceneReader
 
-VERSION = 3  # of the search and of people like the parents: rises with their constants, for what is kept of evaluations
+VERSION = 2  # of the search and of people like the parents: rises with their constants, for what is kept of evaluations
 COARSE = 128  # pixels of the first steps; the last see 256
-RATE, BETAS = 0.1, (0.5, 0.9)  # of Adam, in deviations
-FALL = 0.75  # share of the steps before its rate falls and pictures are larger
-AGE, GENDER, IDENTITY, INNER, COLOUR, MOVED, SCENE = 3.0, 0.6, 1.0, 0.3, 1.0, 0.3, 0.3  # weights
+RATE, BETAS = 0.08, (0.5, 0.9)  # of Adam, in deviations
+FALL = 0.6  # share of the steps before its rate falls and pictures are larger
+AGE, GENDER, IDENTITY, INNER, COLOUR, MOVED, SCENE = 3.0, 0.3, 1.0, 0.3, 0.5, 0.3, 0.3  # weights
 SKIN, HAIR = 0.05, 0.08  # differences of mean colours that weigh 1; of a range of 2
 LEAST = 200  # pixels of skin, at 256, below which its colour is not known
 FARTHEST, YOUNGEST, OLDEST = 2.0, 0.5, 80.0  # years: beyond a goal; and what the classifiers know

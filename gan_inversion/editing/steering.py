@@ -70,7 +70,7 @@ class Steering:
     tolerance: float = 3.0
     certainty: float = 0.9
     bound: float = 4.5
-    search: int = 8
+    search: int = 12
     scene: str | None = "neutral"
 
     def __post_init__(self) -> None:

@@ -58,7 +58,7 @@ def test_nothing_would_lead_to_it() -> None:
     check_colours({"skin": 1.0}, Steering(), directions)
     check_colours({}, Steering(search=0), None)
     for steering, found in ((Steering(search=0), directions), (Steering(), None), (FixedSteps({}), directions)):
-        with pytest.raises(UserError, match=r"inherit.skin: colours are led in the search .* child.search=8"):
+        with pytest.raises(UserError, match=r"inherit.skin: colours are led in the search .* child.search=12"):
             check_colours({"skin": 1.0}, steering, found)
     with pytest.raises(UserError, match=r"inherit.skin=1.5: father, mother, or a weight from 0 to 1"):
         Inherit(skin=1.5)
