@@ -37,9 +37,9 @@ family: setup ## yours: FATHER=dad.jpg MOTHER=mum.jpg OUT=folder ARGS="siblings=
 app: setup ## a page in the browser, on this machine alone
 	$(BIN)/gan_inversion app $(ARGS)
 
-# three workers of one thread each, for two cores: one of them mostly waits for servers and killed processes
+# two workers of one thread each: bits do not depend on how many cores there are
 test: setup ## all tests, minutes
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadgroup -m "not rerun"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not rerun"
 
 test-fast: $(READY) ## those without weights, about a minute
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not weights and not processes and not slow and not rerun"

@@ -59,7 +59,7 @@ def grafted(face: Latents, parts: Mapping[str, tuple[Latents, float]], generator
         mask = np.maximum(own.region(region), theirs.region(region))
         if region == "eyes" and "brows" in parts:
             brows = seen[id(parts["brows"][0])]
-            mask *= 1 - np.maximum(own.region("brows"), brows.region("brows"))
+            mask *= 1 - np.maximum.reduce([one.region("brows") for one in (own, theirs, brows)])
         where = _on_features(mask, own.features)
         features = theirs.features if region == "hair" else theirs.in_light_of(own)
         change += share * GROWTH[region] * where * (features - own.features)
