@@ -19,7 +19,7 @@ NOT_FOR = {  # what has no parents has no children, and the other way round
     ("invert", "babygan"), ("invert", "familygan"), ("invert", "w_plus_mean"),
     ("edit", "babygan"), ("edit", "familygan"), ("edit", "w_plus_mean"),
     ("blend", "any_generator"), ("blend", "free"), ("blend", "plain"), ("blend", "thorough"), ("blend", "sfe"),
-    ("blend", "ii2s"), ("blend", "stylegan2_projector"), ("blend", "pti"), ("blend", "quick"), ("evaluate_children", "sfe"),
+    ("blend", "ii2s"), ("blend", "stylegan2_projector"), ("blend", "pti"), ("evaluate_children", "sfe"),
     ("evaluate_children", "pti"), ("app", "babygan"), ("app", "familygan"), ("app", "w_plus_mean"), ("app", "sfe"),
     ("app", "pti"),
 }  # fmt: skip
