@@ -82,7 +82,7 @@ def test_other_files_are_no_onnx(tmp_path: Path) -> None:
 
 @pytest.mark.weights
 def test_the_search_holds_the_person() -> None:
-    """A sampled face made eight: with its own skin, which directions alone change, and no other person than by these."""
+    """A sampled face made eight: nearer to itself, in identity and by far in skin, than by the directions alone."""
     generator = real()
     directions = load_directions("directions_mobile_stylegan_ffhq", generator)
     face = Latents(draw_w(generator, 1, 12)[0].repeat(generator.num_ws, 1))
@@ -97,7 +97,7 @@ def test_the_search_holds_the_person() -> None:
     with torch.no_grad():
         own, *others = (dlib_resnet().embed(picture) for picture in pictures)
     far_held, far_straight = ((own - other).norm().item() for other in others)
-    assert far_held < 1.1 * far_straight
+    assert far_held < far_straight
     skins = [colours_of(picture).values[0] for picture in pictures]
     assert (skins[1] - skins[0]).abs().max() < min(0.12, 0.5 * (skins[2] - skins[0]).abs().max())
     (again,) = Steering(age=8, gender=None, search=2)(face, "", directions, generator, parents)
