@@ -4,6 +4,7 @@ samples are like."""
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,6 +33,7 @@ from ..editing.scene_reader import read_marks
 from ..editing.search import HELD_OUT, draw_w, search
 from ..errors import UserError
 from ..interfaces import Generator
+from ..latents import hash_of, to_json
 from ..metrics.directions import validate
 from ..metrics.regions import check_regions
 from ..metrics.responses import STEPS as RESPONSE_STEPS
@@ -64,11 +66,13 @@ class FindDirections(Common):
         generator = self.generator.load(self.device)
         stored = load_directions(self.directions, generator) if self.method in ("people", "scene", "stored") else None
         people = load_people(self.people, generator) if self.method in ("people", "scene") else None
+        marks = read_marks(self.marks) if self.method == "scene" else {}
         content = {"directions": stored.sha256 if stored else "", "people": people.sha256 if people else ""}
+        content |= {"marks": hash_of(to_json(sorted(marks.items())))} if marks else {}
         folder, _ = open_job(self, call, (), **content)
         how = {key: getattr(self, key) for key in ("method", "samples", "identity_weight", "seed", "count")}
-        if stored and people and self.method == "scene":
-            self._of_scene(folder, generator, stored, people)
+        if stored and people and marks:
+            self._of_scene(folder, generator, stored, people, marks)
         elif stored and people:
             self._of_people(folder, generator, stored, people)
         elif stored:
@@ -89,14 +93,15 @@ class FindDirections(Common):
         folder.finish("metrics.json", how)
         print(f"directions: {path}; what they do: {shown}")
 
-    def _of_scene(self, folder: RunFolder, generator: Generator, known: Directions, people: People) -> None:
+    def _of_scene(
+        self, folder: RunFolder, generator: Generator, known: Directions, people: People, marks: Mapping[int, float]
+    ) -> None:
         """`glasses`, `light` and `shade`, and what reads the scene, added to the directions of a file.
 
         Raises UserError for other spaces, and for marks beyond the samples.
         """
         if known.space != "p":
             raise UserError(f"directions={self.directions}: they are not straight in P, where these are found.")
-        marks = read_marks(self.marks)
         with Showing("drawing", min(self.samples, len(people.identity))) as bar:
             made, told = find_scene(generator, people, marks, known, self.samples, self.identity_weight, bar.update)
         how = {"method": self.method, "identity_weight": self.identity_weight, "samples": self.samples}

@@ -17,12 +17,13 @@ from ..assets.catalogue import checked_path
 from ..errors import UserError
 from ..estimators.chips import chip
 from ..estimators.identity import dlib_resnet
-from ..storage import expanded
+from ..storage import expanded, read_file
 
 LAYER = 1  # of what `DlibResNet.look` hands out
 GLASSES = "glasses"
 NAMES = ("yaw", "pitch", "smile", "eyes_open", GLASSES)  # `faces.mesh.shape_labels`; and -1 bare, 1 with glasses
 RIDGE = 1e-3  # against the mean square of an activation; by cross-validation over samples
+LARGEST = 10_000_000  # bytes of a table of marks
 PARTS = ("mean", "weight", "offset", "spread")
 
 
@@ -89,13 +90,12 @@ def read_marks(path: str) -> dict[int, float]:
     file = expanded(path) if path.endswith(".csv") else checked_path(path)
     marks: dict[int, float] = {}
     try:
-        with file.open(newline="", encoding="utf-8") as lines:
-            for row in csv.DictReader(lines):
-                sample, glasses = int(row["sample"]), int(row["glasses"])
-                if sample < 0 or glasses not in (0, 1):
-                    raise ValueError(f"{row}")
-                marks[sample] = 2.0 * glasses - 1
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        for row in csv.DictReader(read_file(file, LARGEST).decode().splitlines()):
+            sample, glasses = int(row["sample"]), int(row["glasses"])
+            if sample < 0 or glasses not in (0, 1):
+                raise ValueError(f"{row}")
+            marks[sample] = 2.0 * glasses - 1
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise UserError(f"{path}: after {len(marks)} rows: {error}. Two columns are needed: sample, glasses.") from None
     if len(set(marks.values())) < 2:
         raise UserError(f"{path}: some faces with glasses and some without are needed.")
